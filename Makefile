@@ -1,0 +1,50 @@
+# Everything runs from the repository root. `make help` lists the targets.
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format lock clean
+
+help: ## list every target
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+	  awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: ## the set-up alone: .venv with the pinned packages, .venv/bin/crossdock, the MySQL server
+	@sh crossdock/stack/setup.sh
+
+demo: setup ## set up, start the local stack, take the sample drop from upload to report, stop
+	@$(PYTHON) -m crossdock demo $(ARGS)
+
+test: setup ## set up and run the tests against the real parts (ARGS='-k lease' passes options on)
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: setup ## ruff, its formatter, mypy --strict, the import rules
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+
+format: setup ## rewrite the code as the formatter wants it
+	@$(PYTHON) -m ruff format .
+	@$(PYTHON) -m ruff check --fix .
+
+# uv resolves once for every Python from 3.11 on and for every platform. It lives in a throwaway
+# environment, so that the lock files do not depend on what the project itself has installed.
+LOCK := .lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --upgrade
+
+lock: ## resolve pyproject.toml anew into requirements.txt and requirements-dev.txt
+	@echo 'lock: resolving for Python 3.11 and later'
+	@rm -rf .lock-venv && python3 -m venv .lock-venv && .lock-venv/bin/pip install --quiet uv
+	@$(LOCK) --extra dev --output-file requirements-dev.txt pyproject.toml
+	@$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
+	@rm -rf .lock-venv
+	@echo 'lock: requirements.txt and requirements-dev.txt written'
+
+clean: ## stop the local stack, remove its data, the environment and all caches
+	@if [ -x .venv/bin/crossdock ] && [ -d .crossdock ]; then .venv/bin/crossdock down --purge; fi
+	@rm -rf .venv .lock-venv .crossdock *.egg-info build .mypy_cache .ruff_cache .pytest_cache \
+	  .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo 'clean: done'
