@@ -78,6 +78,17 @@ class Failure:
         }
 
 
+def shown(value: object, *, most: int = 80) -> str:
+    """A name or value of a manifest or a bucket as it may stand in a message, a log or a card.
+
+    Printable ASCII in quotes and at most `most` characters of it: look-alike letters, line breaks
+    and control characters become visible, and no text can fill a notification.
+    """
+    text = value[: most + 1] if isinstance(value, str) else value
+    safe = ascii(text)
+    return safe if len(safe) <= most else f"{safe[:most]}..."
+
+
 class Rejected(Exception):  # noqa: N818 - a verdict on the load, not an error of ours
     """The load cannot be taken as delivered; retrying the same bytes gives the same answer."""
 
@@ -88,6 +99,18 @@ class Rejected(Exception):  # noqa: N818 - a verdict on the load, not an error o
 
 class TransientFault(Exception):  # noqa: N818 - the field's own term
     """A fault of the infrastructure that may pass; the message is tried again."""
+
+
+class Waiting(Exception):  # noqa: N818 - not an error: it is another load's turn
+    """The stage has to let another load go first; the lease is given back, and it is called again.
+
+    Only waiting for an older load counts towards the limit; a busy gate frees itself.
+    """
+
+    def __init__(self, reason: str, *, counts_towards_limit: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.counts_towards_limit = counts_towards_limit
 
 
 class LeaseLost(Exception):  # noqa: N818 - the field's own term
