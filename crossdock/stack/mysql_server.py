@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import pymysql
 
 from crossdock.stack import processes
 from crossdock.stack.errors import StackError
 from crossdock.stack.mysql_binaries import MySQLServerProgram, find_or_fetch
+from shared.mysql.connect import MySQLAddress
 
 PROCESS = "mysql"
 ACCOUNT = "crossdock"
@@ -117,15 +118,9 @@ def accepts_connections(url: str) -> bool:
 
 
 def _execute(url: str, statement: str) -> None:
-    parts = urlsplit(url)
-    connection = pymysql.connect(
-        host=parts.hostname or "127.0.0.1",
-        port=parts.port or 3306,
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        connect_timeout=5,
-        autocommit=True,
-    )
+    arguments = MySQLAddress.parse(url).arguments()
+    del arguments["db"]  # the one named may be the one to be made
+    connection = pymysql.connect(**arguments, autocommit=True)
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement)
@@ -141,16 +136,8 @@ def _password(folder: Path) -> str:
     """The administrator's password, made up at the first start and readable by its owner only."""
     path = folder / "password"
     if not path.exists():
-        _write_private(path, secrets.token_hex(16))
+        processes.write_private(path, secrets.token_hex(16))
     return path.read_text(encoding="ascii").strip()
-
-
-def _write_private(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-        handle.write(text)
-    partial.replace(path)
 
 
 def _remembered_port(folder: Path) -> int | None:
@@ -183,14 +170,18 @@ def _start(state_dir: Path, folder: Path, program: MySQLServerProgram, port: int
     # Every start puts the accounts in order before the first connection is let in, so a start that
     # was cut short between making the data and making the account mends itself.
     accounts = folder / "accounts.sql"
-    _write_private(accounts, _accounts(_password(folder)))
+    processes.write_private(accounts, _accounts(_password(folder)))
+    socket = _socket(folder)
+    # After a crash the server's own note of who holds the socket may name a process id that is
+    # somebody else's by now, and it would refuse to start. The data folder has its real lock.
+    socket.with_name(socket.name + ".lock").unlink(missing_ok=True)
     command = [
         *program.command,
         *_place(program, data),
         f"--port={port}",
         "--bind-address=127.0.0.1",
         "--skip-name-resolve",
-        f"--socket={_socket(folder)}",
+        f"--socket={socket}",
         f"--pid-file={data / 'mysqld.pid'}",
         f"--init-file={accounts}",
         "--mysqlx=OFF",

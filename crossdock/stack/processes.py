@@ -49,7 +49,7 @@ def start_time(pid: int) -> str | None:
     """
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
-        del _children[pid]
+        _children.pop(pid, None)
         return None
     if not Path("/proc/self/stat").exists():
         return _start_time_from_ps(pid)
@@ -60,8 +60,9 @@ def start_time(pid: int) -> str | None:
         return None
     # The name in brackets may itself hold spaces and brackets: count fields after the last one.
     fields = stat.rpartition(")")[2].split()
-    state, started = fields[0], fields[19]
-    return None if state in "ZX" else f"{boot}/{started}"
+    state, threads, started = fields[0], int(fields[17]), fields[19]
+    # A killed process is "Z" from the end of its first thread on; it is gone with its last one.
+    return None if state in "ZX" and threads <= 1 else f"{boot}/{started}"
 
 
 def _start_time_from_ps(pid: int) -> str | None:
@@ -208,6 +209,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(text)
+    partial.replace(path)
+
+
 def recorded(state_dir: Path, name: str) -> ProcessIdentity | None:
     """The process that was last started under this name, whether it runs or not."""
     try:
@@ -224,9 +235,7 @@ def _record_file(state_dir: Path, name: str) -> Path:
 def _record(state_dir: Path, name: str, identity: ProcessIdentity) -> None:
     path = _record_file(state_dir, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(identity)), encoding="utf-8")
-    partial.replace(path)
+    write_private(path, json.dumps(asdict(identity)))
 
 
 def _gone_within(identity: ProcessIdentity, seconds: float) -> bool:

@@ -1,0 +1,310 @@
+"""The whole system on this machine without Docker: start it, find it, stop it.
+
+`up` brings every part to where it should be and leaves alone what already is there, so it both
+starts the stack and mends it. What it starts outlives it; `down` ends it.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from crossdock.stack import mysql_server, processes, pubsub_emulator, storage_emulator, topology
+from shared.events import SUBSCRIPTIONS, Topic
+from shared.mysql.migrate import migrate
+from shared.settings import load_settings
+
+Progress = Callable[[str], None]
+
+SERVICES: tuple[str, ...] = tuple(SUBSCRIPTIONS)
+SWEEP = "sweep"
+SERVICE_START_SECONDS = 60.0
+# uvicorn waits for requests in flight, then ends; the stage's transaction is rolled back.
+SERVICE_STOP_SECONDS = 8
+# What `down --purge` drops. Other folders may stand beside these, such as a test session's.
+CONTENT = ("mysql", "pubsub", "storage", "logs", "run", "stack.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceInfo:
+    """A running service: its base URL and its process."""
+
+    url: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class StackInfo:
+    """A running stack, as `crossdock up --json` prints it.
+
+    Attributes:
+        mysql_url: the database, the account being its administrator.
+        pubsub_emulator_host: `host:port`.
+        storage_emulator_host: `http://host:port`.
+        project: the project of topics and bucket.
+        bucket: the bucket that partners upload to.
+        services: every service by its name.
+    """
+
+    mysql_url: str
+    pubsub_emulator_host: str
+    storage_emulator_host: str
+    project: str
+    bucket: str
+    services: Mapping[str, ServiceInfo]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `crossdock up --json` prints."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The same, read back.
+
+        Raises:
+            KeyError: something is missing.
+            TypeError: something is too much, or of another shape.
+        """
+        services = {name: ServiceInfo(**known) for name, known in document["services"].items()}
+        return cls(**{**document, "services": services})
+
+    def environment(self) -> dict[str, str]:
+        """The settings with which a process works on this stack."""
+        return {
+            "CROSSDOCK_MYSQL_URL": self.mysql_url,
+            "CROSSDOCK_PROJECT": self.project,
+            "CROSSDOCK_BUCKET": self.bucket,
+            "PUBSUB_EMULATOR_HOST": self.pubsub_emulator_host,
+            "STORAGE_EMULATOR_HOST": self.storage_emulator_host,
+        }
+
+
+def default_state_dir(repo_root: Path) -> Path:
+    """Where the stack of a working copy keeps its data, ports, logs and process ids."""
+    return repo_root / ".crossdock"
+
+
+def up(state_dir: Path, repo_root: Path, *, progress: Progress = lambda _line: None) -> StackInfo:
+    """Start the stack, or start again what has died; returns when every service is ready.
+
+    Ports are kept over restarts, so that subscriptions and settings stay right. To be called
+    outside an event loop: it runs the schema migration in one of its own.
+
+    Args:
+        state_dir: where data, ports, logs and process ids are kept.
+        repo_root: the working copy; services are started there.
+        progress: told what is being done, one line at a time.
+
+    Raises:
+        EmulatorMissingError: an emulator is not installed; nothing has been started.
+        MySQLServerMissingError: there is no MySQL server and none could be fetched.
+        StackError: a part does not start; the text holds the end of its log.
+        SettingsError: a setting is wrong.
+    """
+    state_dir = state_dir.resolve()
+    with processes.locked(state_dir / "up.lock"):
+        _require_emulators(state_dir)
+        known = _remembered(state_dir)
+        info = _start_infrastructure(state_dir, known, progress)
+        changed = known is None or known.environment() != info.environment()
+        if changed:
+            # A service that works on another database or another Pub/Sub is of no use.
+            _stop_workers(state_dir)
+        progress("schema: bringing it up to date")
+        asyncio.run(migrate(info.mysql_url))
+        urls = {name: service.url for name, service in info.services.items()}
+        topology.subscribe_services(info.pubsub_emulator_host, info.project, urls)
+        return _start_workers(state_dir, repo_root, info, progress)
+
+
+def down(
+    state_dir: Path, *, purge: bool = False, progress: Progress = lambda _line: None
+) -> list[str]:
+    """Stop the stack; its data stays unless `purge` is asked for.
+
+    Args:
+        state_dir: the folder that `up` was given.
+        purge: drop the database, the objects and the logs too. A database that CROSSDOCK_MYSQL_URL
+            named is not ours and stays as it is.
+        progress: told what is being done.
+
+    Returns:
+        The parts that were running, by name.
+    """
+    state_dir = state_dir.resolve()
+    if not state_dir.exists():
+        return []
+    with processes.locked(state_dir / "up.lock"):
+        ended = _stop_workers(state_dir)
+        for name, stop in (
+            (storage_emulator.PROCESS, storage_emulator.stop),
+            (pubsub_emulator.PROCESS, pubsub_emulator.stop),
+            (mysql_server.PROCESS, mysql_server.stop),
+        ):
+            if stop(state_dir):
+                ended.append(name)
+        for name in ended:
+            progress(f"{name}: stopped")
+        if purge:
+            for name in CONTENT:
+                path = state_dir / name
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            progress(f"data dropped: {state_dir}")
+    return ended
+
+
+def find_running(state_dir: Path) -> StackInfo | None:
+    """The stack of this folder while any part of it runs, whatever else may have died.
+
+    A service that died keeps its last process id.
+    """
+    info = _remembered(state_dir)
+    names = (mysql_server.PROCESS, pubsub_emulator.PROCESS, storage_emulator.PROCESS, *SERVICES)
+    if info is None or not any(_runs(state_dir, name) for name in names):
+        return None
+    return _with_pids(state_dir, info)
+
+
+def _require_emulators(state_dir: Path) -> None:
+    if processes.alive(state_dir, pubsub_emulator.PROCESS) is None:
+        pubsub_emulator.find_jar()
+        pubsub_emulator.find_java()
+    if processes.alive(state_dir, storage_emulator.PROCESS) is None:
+        storage_emulator.find_binary()
+
+
+def _start_infrastructure(
+    state_dir: Path, known: StackInfo | None, progress: Progress
+) -> StackInfo:
+    """Start what the services stand on, and choose the services' ports."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        progress("MySQL and Pub/Sub: starting")
+        starting = pool.submit(_mysql_url, state_dir, progress)
+        pubsub = pubsub_emulator.ensure_started(state_dir)
+        mysql_url = starting.result()
+    settings = load_settings(mysql_url=mysql_url)
+    # Topics before the storage emulator: it publishes once and does not try again.
+    topology.create_topics(pubsub.host, settings.project)
+    progress("storage: starting")
+    notifications = storage_emulator.Notifications(pubsub.host, settings.project, Topic.ARRIVED)
+    storage = storage_emulator.ensure_started(state_dir, notifications)
+    storage_emulator.create_bucket(storage.url, settings.bucket, settings.project)
+    return StackInfo(
+        mysql_url=mysql_url,
+        pubsub_emulator_host=pubsub.host,
+        storage_emulator_host=storage.url,
+        project=settings.project,
+        bucket=settings.bucket,
+        services={name: _place(state_dir, name, known) for name in SERVICES},
+    )
+
+
+def _mysql_url(state_dir: Path, progress: Progress) -> str:
+    named = os.environ.get("CROSSDOCK_MYSQL_URL")
+    return named or mysql_server.ensure_started(state_dir, progress=progress).url
+
+
+def _place(state_dir: Path, name: str, known: StackInfo | None) -> ServiceInfo:
+    """Where a service is, or is to be: the port it has or had, if that is still to be had."""
+    before = known.services.get(name) if known else None
+    pid = processes.alive(state_dir, name)
+    if before is not None and pid is not None:
+        return ServiceInfo(before.url, pid)
+    port = processes.usable_port(urlsplit(before.url).port if before else None)
+    return ServiceInfo(f"http://127.0.0.1:{port}", 0)
+
+
+def _start_workers(
+    state_dir: Path, repo_root: Path, info: StackInfo, progress: Progress
+) -> StackInfo:
+    """Start the services and the sweep loop that do not run, and wait until all are ready."""
+    # Before the first start: a start that is cut short is taken up again on the same ports.
+    _remember(state_dir, info)
+    environment = {**info.environment(), "PYTHONUNBUFFERED": "1"}
+    python = [sys.executable, "-m"]
+    for name, service in info.services.items():
+        if processes.alive(state_dir, name) is not None:
+            continue
+        progress(f"{name}: starting at {service.url}")
+        port = str(urlsplit(service.url).port)
+        serve = ["uvicorn", f"services.{name}.app:app", "--host", "127.0.0.1", "--port", port]
+        limits = ["--no-access-log", "--timeout-graceful-shutdown", str(SERVICE_STOP_SECONDS)]
+        processes.start(
+            state_dir,
+            name,
+            [*python, *serve, *limits],
+            env={**environment, "PORT": port},
+            cwd=repo_root,
+        )
+    if processes.alive(state_dir, SWEEP) is None:
+        progress("sweep: starting")
+        command = [*python, "crossdock", "sweep", "--loop"]
+        processes.start(state_dir, SWEEP, command, env=environment, cwd=repo_root)
+    for name, service in info.services.items():
+        answers = partial(_ready, service.url)
+        processes.wait_ready(state_dir, name, answers, timeout_seconds=SERVICE_START_SECONDS)
+    processes.wait_ready(state_dir, SWEEP, partial(_runs, state_dir, SWEEP), timeout_seconds=5)
+    info = _with_pids(state_dir, info)
+    _remember(state_dir, info)
+    return info
+
+
+def _runs(state_dir: Path, name: str) -> bool:
+    return processes.alive(state_dir, name) is not None
+
+
+def _stop_workers(state_dir: Path) -> list[str]:
+    """Stop services and sweep at once; returns the names of those that ran."""
+    names = (SWEEP, *SERVICES)
+
+    def stop(name: str) -> bool:
+        return processes.terminate(state_dir, name, grace_seconds=SERVICE_STOP_SECONDS + 2)
+
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        return [name for name, ran in zip(names, pool.map(stop, names), strict=True) if ran]
+
+
+def _ready(url: str) -> bool:
+    """Whether a service says that it can work."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _with_pids(state_dir: Path, info: StackInfo) -> StackInfo:
+    services = {}
+    for name, service in info.services.items():
+        identity = processes.recorded(state_dir, name)
+        services[name] = ServiceInfo(service.url, identity.pid if identity else service.pid)
+    return replace(info, services=services)
+
+
+def _remember(state_dir: Path, info: StackInfo) -> None:
+    """Keep the addresses, readable by their owner only: the database's password is among them."""
+    processes.write_private(state_dir / "stack.json", json.dumps(info.to_json(), indent=2))
+
+
+def _remembered(state_dir: Path) -> StackInfo | None:
+    try:
+        document = json.loads((state_dir / "stack.json").read_text(encoding="utf-8"))
+        return StackInfo.from_json(document)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
