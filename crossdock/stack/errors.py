@@ -5,6 +5,10 @@ class StackError(Exception):
     """A part of the local stack could not be started, or does not answer."""
 
 
+class ProcessEndedError(StackError):
+    """A process ended instead of becoming ready."""
+
+
 class MySQLServerMissingError(StackError):
     """This machine has no usable MySQL server, and none could be fetched."""
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -234,30 +234,34 @@ def _start_workers(
     # Before the first start: a start that is cut short is taken up again on the same ports.
     _remember(state_dir, info)
     environment = {**info.environment(), "PYTHONUNBUFFERED": "1"}
-    python = [sys.executable, "-m"]
-    for name, service in info.services.items():
-        if processes.alive(state_dir, name) is not None:
-            continue
-        progress(f"{name}: starting at {service.url}")
-        port = str(urlsplit(service.url).port)
+
+    def start(name: str, module: Sequence[str], **more: str) -> None:
+        command = [sys.executable, "-m", *module]
+        processes.start(state_dir, name, command, env={**environment, **more}, cwd=repo_root)
+
+    def start_service(name: str, url: str) -> None:
+        progress(f"{name}: starting at {url}")
+        port = str(urlsplit(url).port)
         serve = ["uvicorn", f"services.{name}.app:app", "--host", "127.0.0.1", "--port", port]
         limits = ["--no-access-log", "--timeout-graceful-shutdown", str(SERVICE_STOP_SECONDS)]
-        processes.start(
-            state_dir,
-            name,
-            [*python, *serve, *limits],
-            env={**environment, "PORT": port},
-            cwd=repo_root,
+        start(name, [*serve, *limits], PORT=port)
+
+    def ensure_service(name: str) -> ServiceInfo:
+        url = info.services[name].url
+        starting, ready = partial(start_service, name, url), partial(_ready, url)
+        pid = processes.ensure(
+            state_dir, name, starting, ready, timeout_seconds=SERVICE_START_SECONDS
         )
-    if processes.alive(state_dir, SWEEP) is None:
+        return ServiceInfo(url, pid)
+
+    if not _runs(state_dir, SWEEP):
         progress("sweep: starting")
-        command = [*python, "crossdock", "sweep", "--loop"]
-        processes.start(state_dir, SWEEP, command, env=environment, cwd=repo_root)
-    for name, service in info.services.items():
-        answers = partial(_ready, service.url)
-        processes.wait_ready(state_dir, name, answers, timeout_seconds=SERVICE_START_SECONDS)
+        start(SWEEP, ["crossdock", "sweep", "--loop"])
+    with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
+        running = dict(zip(SERVICES, pool.map(ensure_service, SERVICES), strict=True))
+    # By now it has got further than its imports and its settings.
     processes.wait_ready(state_dir, SWEEP, partial(_runs, state_dir, SWEEP), timeout_seconds=5)
-    info = _with_pids(state_dir, info)
+    info = replace(info, services=running)
     _remember(state_dir, info)
     return info
 

@@ -67,21 +67,27 @@ def ensure_started(
     folder = state_dir.resolve() / "mysql"
     folder.mkdir(parents=True, exist_ok=True)
     password = _password(folder)
-    pid = processes.alive(state_dir, PROCESS)
-    if pid is None:
+
+    def start_it() -> None:
         program = find_or_fetch(progress)
         if not (folder / "data").exists():
             progress(f"MySQL {program.version}: making a new data folder")
             _initialize(state_dir, folder, program)
         port = processes.usable_port(_remembered_port(folder))
         (folder / "port").write_text(str(port), encoding="ascii")
-        pid = _start(state_dir, folder, program, port)
-    port = _remembered_port(folder) or 0
-    url = f"mysql://{ACCOUNT}:{password}@127.0.0.1:{port}/{DATABASE}"
-    processes.wait_ready(
-        state_dir, PROCESS, lambda: accepts_connections(url), timeout_seconds=START_SECONDS
+        _start(state_dir, folder, program, port)
+
+    def url() -> str:
+        return f"mysql://{ACCOUNT}:{password}@127.0.0.1:{_remembered_port(folder)}/{DATABASE}"
+
+    pid = processes.ensure(
+        state_dir,
+        PROCESS,
+        start_it,
+        lambda: accepts_connections(url()),
+        timeout_seconds=START_SECONDS,
     )
-    return MySQLInstance(url=url, pid=pid, port=port)
+    return MySQLInstance(url=url(), pid=pid, port=_remembered_port(folder) or 0)
 
 
 def stop(state_dir: Path) -> bool:
@@ -165,7 +171,7 @@ def _initialize(state_dir: Path, folder: Path, program: MySQLServerProgram) -> N
     fresh.rename(folder / "data")
 
 
-def _start(state_dir: Path, folder: Path, program: MySQLServerProgram, port: int) -> int:
+def _start(state_dir: Path, folder: Path, program: MySQLServerProgram, port: int) -> None:
     data = folder / "data"
     # Every start puts the accounts in order before the first connection is let in, so a start that
     # was cut short between making the data and making the account mends itself.
@@ -196,7 +202,7 @@ def _start(state_dir: Path, folder: Path, program: MySQLServerProgram, port: int
         "--sync-binlog=1",
         "--binlog-expire-logs-seconds=86400",
     ]
-    return processes.start(state_dir, PROCESS, command)
+    processes.start(state_dir, PROCESS, command)
 
 
 def _place(program: MySQLServerProgram, data: Path) -> list[str]:

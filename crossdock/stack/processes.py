@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from crossdock.stack.errors import StackError
+from crossdock.stack.errors import ProcessEndedError, StackError
 
 POLL_SECONDS = 0.05
 LARGEST_LOG_BYTES = 16 * 1024 * 1024
@@ -156,6 +156,42 @@ def terminate(state_dir: Path, name: str, *, grace_seconds: float = 10.0) -> boo
     return ended
 
 
+def ensure(
+    state_dir: Path,
+    name: str,
+    start_it: Callable[[], object],
+    ready: Callable[[], bool],
+    *,
+    timeout_seconds: float,
+) -> int:
+    """See to it that the process `name` runs and answers.
+
+    Args:
+        state_dir: where the process is recorded.
+        name: the process.
+        start_it: starts it; called if it does not run, or is found in the act of dying.
+        ready: asks it once; False means "not yet".
+        timeout_seconds: how long to ask at most.
+
+    Returns:
+        The process's id.
+
+    Raises:
+        StackError: it ended, or did not answer in time; the text holds the end of its log.
+    """
+    if alive(state_dir, name) is not None:
+        with contextlib.suppress(ProcessEndedError):
+            wait_ready(state_dir, name, ready, timeout_seconds=timeout_seconds)
+    pid = alive(state_dir, name)
+    if pid is None:
+        start_it()
+        wait_ready(state_dir, name, ready, timeout_seconds=timeout_seconds)
+        pid = alive(state_dir, name)
+    if pid is None:
+        raise ProcessEndedError(f"{name} ended.{_end_of_log(state_dir, name)}")
+    return pid
+
+
 def wait_ready(
     state_dir: Path, name: str, ready: Callable[[], bool], *, timeout_seconds: float
 ) -> None:
@@ -168,12 +204,14 @@ def wait_ready(
         timeout_seconds: how long to ask at most.
 
     Raises:
-        StackError: it ended, or did not answer in time; the text holds the end of its log.
+        ProcessEndedError: it ended.
+        StackError: it did not answer in time. Both texts hold the end of its log.
     """
     deadline = time.monotonic() + timeout_seconds
     while not ready():
         if alive(state_dir, name) is None:
-            raise StackError(f"{name} ended while it started.{_end_of_log(state_dir, name)}")
+            ending = f"{name} ended while it started."
+            raise ProcessEndedError(ending + _end_of_log(state_dir, name))
         if time.monotonic() > deadline:
             silence = f"{name} does not answer after {timeout_seconds:.0f} s."
             raise StackError(silence + _end_of_log(state_dir, name))

@@ -52,12 +52,10 @@ class PubSubEmulator:
     Attributes:
         host: `127.0.0.1:port`, as PUBSUB_EMULATOR_HOST wants it.
         pid: its process.
-        fresh: whether this call started it, so that it knows no topic yet.
     """
 
     host: str
     pid: int
-    fresh: bool
 
 
 def find_jar(environ: Mapping[str, str] = os.environ) -> Path:
@@ -121,24 +119,28 @@ def ensure_started(state_dir: Path, *, port: int | None = None) -> PubSubEmulato
         StackError: it does not start; the text holds the end of its log.
     """
     remembered = state_dir / "pubsub" / "port"
-    pid = processes.alive(state_dir, PROCESS)
-    fresh = pid is None
-    if pid is None:
+
+    def serving() -> int | None:
+        return int(remembered.read_text(encoding="ascii")) if remembered.exists() else None
+
+    def start_it() -> None:
         java, jar = find_java(), find_jar()
-        if port is None and remembered.exists():
-            port = int(remembered.read_text(encoding="ascii"))
-        port = processes.usable_port(port)
+        chosen = processes.usable_port(port or serving())
         remembered.parent.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(str(port), encoding="ascii")
-        # Two cores are enough for it, and memory is better left to MySQL.
-        options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
-        command = [str(java), *options, "-jar", str(jar), "--host=127.0.0.1", f"--port={port}"]
-        pid = processes.start(state_dir, PROCESS, command)
-    serving = int(remembered.read_text(encoding="ascii"))
-    processes.wait_ready(
-        state_dir, PROCESS, lambda: _answers(serving), timeout_seconds=START_SECONDS
+        remembered.write_text(str(chosen), encoding="ascii")
+        # It is small, and memory and cores are better left to MySQL.
+        options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        command = [str(java), *options, "-jar", str(jar), "--host=127.0.0.1", f"--port={chosen}"]
+        processes.start(state_dir, PROCESS, command)
+
+    pid = processes.ensure(
+        state_dir,
+        PROCESS,
+        start_it,
+        lambda: _answers(serving() or 0),
+        timeout_seconds=START_SECONDS,
     )
-    return PubSubEmulator(host=f"127.0.0.1:{serving}", pid=pid, fresh=fresh)
+    return PubSubEmulator(host=f"127.0.0.1:{serving()}", pid=pid)
 
 
 def stop(state_dir: Path) -> bool:

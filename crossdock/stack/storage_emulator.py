@@ -88,26 +88,23 @@ def ensure_started(
     folder.mkdir(parents=True, exist_ok=True)
     remembered = folder / "server.json"
     wanted = [notifications.pubsub_host, notifications.project, notifications.topic]
-    pid = processes.alive(state_dir, PROCESS)
-    known = _read(remembered)
-    if pid is not None and known.get("notifications") != wanted:
+    if _read(remembered).get("notifications") != wanted:
         processes.terminate(state_dir, PROCESS)
-        pid = None
-    if pid is None:
-        serving = processes.usable_port(port or known.get("port"))
-        command = _command(folder / "objects", serving, notifications)
-        known = {"port": serving, "notifications": wanted}
+
+    def start_it() -> None:
+        chosen = processes.usable_port(port or _read(remembered).get("port"))
+        known = {"port": chosen, "notifications": wanted}
         remembered.write_text(json.dumps(known), encoding="utf-8")
+        command = _command(folder / "objects", chosen, notifications)
         environment = {"PUBSUB_EMULATOR_HOST": notifications.pubsub_host}
-        pid = processes.start(state_dir, PROCESS, command, env=environment)
-    serving = int(known["port"])
-    processes.wait_ready(
-        state_dir,
-        PROCESS,
-        lambda: _status(serving, "GET", "/_internal/healthcheck") == http.client.OK,
-        timeout_seconds=START_SECONDS,
-    )
-    return StorageEmulator(url=f"http://127.0.0.1:{serving}", pid=pid)
+        processes.start(state_dir, PROCESS, command, env=environment)
+
+    def answers() -> bool:
+        path = "/_internal/healthcheck"
+        return _status(_read(remembered)["port"], "GET", path) == http.client.OK
+
+    pid = processes.ensure(state_dir, PROCESS, start_it, answers, timeout_seconds=START_SECONDS)
+    return StorageEmulator(url=f"http://127.0.0.1:{_read(remembered)['port']}", pid=pid)
 
 
 def stop(state_dir: Path) -> bool:

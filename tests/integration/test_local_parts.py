@@ -264,8 +264,9 @@ def test_objects_outlive_the_storage_emulator_which_comes_back_at_its_address(
 def test_a_second_start_finds_the_emulators_running(
     storage_emulator: str, stack_dir: Path, pubsub_emulator_host: str
 ) -> None:
+    pid = processes.alive(stack_dir, pubsub_emulator.PROCESS)
     pubsub = pubsub_emulator.ensure_started(stack_dir)
-    assert (pubsub.host, pubsub.fresh) == (pubsub_emulator_host, False)
+    assert (pubsub.host, pubsub.pid) == (pubsub_emulator_host, pid)
     notifications = notifications_to(pubsub_emulator_host)
     pid = processes.alive(stack_dir, emulator.PROCESS)
     again = emulator.ensure_started(stack_dir, notifications)
