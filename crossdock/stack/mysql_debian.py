@@ -86,7 +86,8 @@ def fetch(cache: Path, progress: Callable[[str], None]) -> Path:
         shutil.rmtree(leftover, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as private:
         root = Path(private)
-        _download(root, distribution, _mirrors(distribution, release), progress)
+        mirrors = _mirrors(distribution, release)
+        _download(root, distribution, mirrors, progress)
         packages = sorted((root / "cache/archives").glob("*.deb"))
         progress(f"MySQL: unpacking {len(packages)} packages")
         version = _unpack(packages, root / "all")
@@ -146,7 +147,8 @@ def _mirrors(distribution: Distribution, release: dict[str, str]) -> list[str]:
     for option in ("--release-info", "--no-release-info"):
         shown = _run("apt-get", "indextargets", option, "--format", fields, "Created-By: Packages")
         lines += shown.splitlines()
-    mirrors = choose_mirrors(lines, distribution.origin, release.get("VERSION_CODENAME", ""))
+    codename = release.get("UBUNTU_CODENAME") or release.get("VERSION_CODENAME", "")
+    mirrors = choose_mirrors(lines, distribution.origin, codename)
     if not mirrors:
         raise StackError(
             f"apt has no source of {distribution.origin}'s archive (apt-get indextargets)."

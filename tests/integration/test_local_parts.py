@@ -6,16 +6,21 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import grpc
+import httpx
 import pymysql
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Bucket, Client
+from google.oauth2.service_account import Credentials
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
@@ -94,6 +99,23 @@ def pull(subscriber: SubscriberClient, name: str) -> ReceivedMessage:
 
 def notifications_to(pubsub_host: str) -> emulator.Notifications:
     return emulator.Notifications(pubsub_host, PROJECT, "manifest.arrived")
+
+
+def signing_account() -> Credentials:
+    """A service account that nobody knows; the emulator looks at no signature."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return Credentials.from_service_account_info(  # type: ignore[no-any-return,no-untyped-call]
+        {
+            "client_email": "signer@example.iam.gserviceaccount.com",
+            "private_key": pem.decode(),
+            "token_uri": "http://127.0.0.1:9/token",
+        }
+    )
 
 
 @pytest.fixture
@@ -239,6 +261,23 @@ def test_an_upload_tells_its_name_and_generation_on_the_first_topic(
     blob.reload()
     assert message.attributes["objectGeneration"] == str(blob.generation)
     assert blob.download_as_bytes() == content
+
+
+def test_a_partner_without_an_account_uploads_by_a_signed_url(
+    storage_emulator: str, bucket: Bucket, arrivals: tuple[SubscriberClient, str]
+) -> None:
+    name = f"imports/north/{uuid4()}/manifest.json"
+    url = bucket.blob(name).generate_signed_url(
+        version="v4",
+        expiration=timedelta(minutes=5),
+        method="PUT",
+        credentials=signing_account(),
+        api_access_endpoint=storage_emulator,
+    )
+    assert url.startswith(storage_emulator)
+    assert httpx.put(url, content=b"{}").status_code == 200
+    assert pull(*arrivals).message.attributes["objectId"] == name
+    assert bucket.blob(name).download_as_bytes() == b"{}"
 
 
 def test_what_we_write_ourselves_is_not_told_as_an_arrival(

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,9 +84,7 @@ def test_all_parts_start_and_a_second_start_changes_nothing(
     assert set(document["services"]) == set(SUBSCRIPTIONS)
     assert document["services"]["stager"]["pid"] == running["stager"]
     assert local.StackInfo.from_json(document) == info
-    before = time.monotonic()
     assert local.up(state_dir, working_copy) == info
-    assert time.monotonic() - before < 3
     assert pids(state_dir) == running
     assert local.find_running(state_dir) == info
     assert (state_dir / "stack.json").stat().st_mode & 0o777 == 0o600
