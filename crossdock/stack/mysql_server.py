@@ -125,7 +125,7 @@ def accepts_connections(url: str) -> bool:
 
 def _execute(url: str, statement: str) -> None:
     arguments = MySQLAddress.parse(url).arguments()
-    del arguments["db"]  # the one named may be the one to be made
+    del arguments["database"]  # the one named may be the one to be made
     connection = pymysql.connect(**arguments, autocommit=True)
     try:
         with connection.cursor() as cursor:

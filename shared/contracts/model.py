@@ -164,3 +164,12 @@ def contracts() -> dict[str, Contract]:
     texts = sorted(item.name for item in folder.iterdir() if item.name.endswith(".toml"))
     parsed = [Contract.parse(folder.joinpath(name).read_text(encoding="utf-8")) for name in texts]
     return {contract.schema_version: contract for contract in parsed}
+
+
+def contract_of(schema_version: str | None) -> Contract:
+    """The contract of a load whose manifest passed.
+
+    Raises:
+        KeyError: the project ships no such contract.
+    """
+    return contracts()[schema_version or ""]

@@ -70,7 +70,6 @@ def push_endpoint() -> Iterator[tuple[str, "queue.Queue[tuple[str, Envelope]]"]]
 
 def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
     arguments = MySQLAddress.parse(url).arguments()
-    arguments["database"] = arguments.pop("db")
     with closing(pymysql.connect(**arguments)) as connection:
         cursor = connection.cursor()
         cursor.execute(statement)

@@ -1,0 +1,29 @@
+-- What the reporter reads, and the report that it leaves. {…} come from the contract.
+
+-- name: read_ledger
+-- What the report tells of the load itself.
+SELECT load_id, source_system, run, state, schema_version, manifest, manifest_sha256, started_at,
+    failed_run, failure_code, failure_message, failure_file, failure_row, failure_column,
+    validated_run, applied_run, applied_fence, warnings, NOW(6) AS finished_at
+FROM load_ledger WHERE load_id = %(load_id)s;
+
+-- name: read_files
+-- The files as they were validated.
+SELECT entity, name, row_count, sha256, size_bytes, generation FROM load_file
+WHERE load_id = %(load_id)s AND run = %(run)s;
+
+-- name: read_counts
+-- What a run did with each entity's rows.
+SELECT entity, staged, inserted, updated, unchanged, stale, rejected FROM load_count
+WHERE load_id = %(load_id)s AND run = %(run)s;
+
+-- name: count_standing
+-- How many of the keys that the load's upsert accepted stand in production now.
+SELECT COUNT(*) FROM `{delivered}` d JOIN `{production}` p ON p.`{id_column}` = d.internal_id
+WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s;
+
+-- name: store
+-- The report of a run; a redelivered run writes the same one again.
+INSERT INTO load_report (load_id, run, report, reported_at)
+VALUES (%(load_id)s, %(run)s, %(report)s, NOW(6))
+ON DUPLICATE KEY UPDATE report = VALUES(report), reported_at = VALUES(reported_at);

@@ -1,0 +1,6 @@
+"""The stager as a service: wiring only."""
+
+from services.stager.stage import STAGE
+from shared.service import create_app
+
+app = create_app(STAGE)

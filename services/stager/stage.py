@@ -1,0 +1,88 @@
+"""The stager: the validated bytes into staging, file by file, each verified before its commit."""
+
+from typing import Any
+
+from services.stager.stream import CanonicalStream, PinnedFile
+from shared.contracts.model import Entity, contract_of
+from shared.contracts.tables import Names
+from shared.errors import Failure, ObjectGone, Rejected, TransientFault
+from shared.ledger.lease import Claim
+from shared.mysql.connect import Database
+from shared.mysql.queries import load_queries
+from shared.stage import Parts, Stage
+
+SQL = load_queries("services.stager", "load.sql")
+ROWS_A_DELETE = 50_000
+
+
+async def stage_load(claim: Claim, parts: Parts) -> None:
+    """Bring every file of a validated load into staging under this run.
+
+    Raises:
+        Rejected: a file is not any more what was validated.
+        LeaseLost: another worker took over.
+        TransientFault: the bucket or the database did not answer.
+    """
+    contract = contract_of(claim.load.schema_version)
+    async with parts.ledger.connect(claim, local_infile=True) as database:
+        files = await _pinned_files(claim, database)
+        for entity in contract.entities:
+            await _clear(claim, database, entity)
+            await _stage_file(claim, parts, database, entity, files[entity.name])
+        async with parts.ledger.milestone(claim, database):
+            for entity in contract.entities:
+                staged = {"entity": entity.name, "staged": files[entity.name].row_count}
+                await database.execute(SQL["add_count"], {**_keys(claim), **staged})
+
+
+async def _stage_file(
+    claim: Claim, parts: Parts, database: Database, entity: Entity, file: PinnedFile
+) -> None:
+    stream = CanonicalStream(entity, file)
+    chunks = parts.storage.read(claim.load.prefix + file.name, file.generation)
+    statement = _render("load_file", entity)
+    try:
+        async with database.transaction():
+            loaded = await database.connection.load_stream(
+                statement, _keys(claim), stream.lines(chunks)
+            )
+            stream.verify()
+            warnings = await database.fetch_value("SELECT @@warning_count")
+            if (loaded.records, loaded.affected) != (stream.rows, stream.rows) or any(
+                (loaded.skipped, loaded.warnings, warnings)
+            ):
+                raise TransientFault(f"{file.name}: {stream.rows} rows were sent, but {loaded}")
+            await parts.ledger.hold_fence(claim, database)
+    except ObjectGone as gone:
+        raise Rejected(
+            Failure.of(
+                "file.changed",
+                f"{file.name} was validated at generation {gone.generation}, "
+                "which is not in the bucket any more",
+                file=file.name,
+            )
+        ) from gone
+
+
+async def _pinned_files(claim: Claim, database: Database) -> dict[str, PinnedFile]:
+    keys = {"load_id": claim.load.load_id, "run": claim.load.validated_run}
+    rows = await database.fetch_all(SQL["read_files"], keys)
+    return {row["entity"]: PinnedFile(**row) for row in rows}
+
+
+async def _clear(claim: Claim, database: Database, entity: Entity) -> None:
+    statement = _render("clear_run", entity)
+    while await database.execute(statement, {**_keys(claim), "most": ROWS_A_DELETE}):
+        pass
+
+
+def _render(name: str, entity: Entity) -> str:
+    columns = ", ".join(f"`{column}`" for column in entity.header)
+    return SQL[name].format(staging=Names.of(entity).staging, columns=columns)
+
+
+def _keys(claim: Claim) -> dict[str, Any]:
+    return {"load_id": claim.load.load_id, "run": claim.run}
+
+
+STAGE = Stage("stager", stage_load)

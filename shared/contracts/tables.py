@@ -1,0 +1,151 @@
+"""The tables of each entity, rendered from the contract: staging, delivered, crosswalk, production.
+
+`delivered_*` holds, for each attempt of an upsert, which internal ids the load delivered and what
+was to be done with each. The rows of the attempt that committed stay: they tell a late load which
+rows a newer load has delivered without changing them, and the crosswalk where a key was last seen.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from shared.contracts.model import Contract, Entity
+from shared.contracts.row_rules import column_ddl
+
+OPTIONS = "DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin"
+_LOAD_ID = "VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL"
+_SOURCE_SYSTEM = _LOAD_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The table names of one entity."""
+
+    staging: str
+    delivered: str
+    crosswalk: str
+    crosswalk_keys: str
+    production: str
+
+    @classmethod
+    def of(cls, entity: Entity) -> "Names":
+        """The names by which scripts and people know an entity's tables."""
+        name = entity.name
+        return cls(
+            staging=f"staging_{name}",
+            delivered=f"delivered_{name}",
+            crosswalk=f"crosswalk_{name}",
+            crosswalk_keys=f"crosswalk_keys_{name}",
+            production=name,
+        )
+
+
+def table_statements(contract: Contract) -> dict[str, str]:
+    """The CREATE statement of every table of the contract by its name, parents first."""
+    statements: dict[str, str] = {}
+    for entity in contract.entities:
+        names = Names.of(entity)
+        statements[names.staging] = _staging(entity)
+        statements[names.delivered] = _delivered(entity)
+        statements[names.production] = _production(entity, contract.parent_of(entity))
+        if entity.has_children:
+            statements[names.crosswalk_keys] = _crosswalk_keys(entity)
+            statements[names.crosswalk] = _crosswalk_view(entity)
+    return statements
+
+
+def column_statements(contract: Contract, existing: Iterable[tuple[str, str]]) -> list[str]:
+    """ALTER statements for the columns that a newer contract has and the tables do not.
+
+    `existing` names the (table, column) pairs of the database. A column that an older load could
+    not deliver is added without NOT NULL.
+    """
+    present = set(existing)
+    statements: list[str] = []
+    for entity in contract.entities:
+        names = Names.of(entity)
+        statements += [
+            f"ALTER TABLE `{names.staging}` ADD COLUMN `{column.name}` MEDIUMTEXT NULL"
+            for column in entity.columns
+            if (names.staging, column.name) not in present
+        ]
+        statements += [
+            f"ALTER TABLE `{names.production}` ADD COLUMN "
+            f"`{column.name}` {column_ddl(replace(column, required=False))}"
+            for column in entity.value_columns
+            if (names.production, column.name) not in present
+        ]
+    return statements
+
+
+def _table(name: str, lines: Iterable[str]) -> str:
+    body = ",\n    ".join(lines)
+    return f"CREATE TABLE `{name}` (\n    {body}\n) {OPTIONS}"
+
+
+def _staging(entity: Entity) -> str:
+    columns = [f"`{column.name}` MEDIUMTEXT NULL" for column in entity.columns]
+    head = [f"load_id {_LOAD_ID}", "run INT UNSIGNED NOT NULL", "row_no BIGINT UNSIGNED NOT NULL"]
+    return _table(Names.of(entity).staging, [*head, *columns, "PRIMARY KEY (load_id, run, row_no)"])
+
+
+def _delivered(entity: Entity) -> str:
+    return _table(
+        Names.of(entity).delivered,
+        [
+            f"load_id {_LOAD_ID}",
+            "fence BIGINT UNSIGNED NOT NULL",
+            "internal_id BIGINT NOT NULL",
+            "row_no BIGINT UNSIGNED NOT NULL",
+            "parent_id BIGINT NULL",
+            "action ENUM('insert', 'update', 'unchanged', 'stale') NULL",
+            "PRIMARY KEY (load_id, fence, internal_id, row_no)",
+        ],
+    )
+
+
+def _production(entity: Entity, parent: Entity | None) -> str:
+    lines = [f"`{entity.id_column}` BIGINT NOT NULL"]
+    keys = [f"PRIMARY KEY (`{entity.id_column}`)"]
+    if parent is not None:
+        lines.append(f"`{parent.id_column}` BIGINT NOT NULL")
+        keys.append(f"KEY by_parent (`{parent.id_column}`)")
+        keys.append(
+            f"CONSTRAINT `{entity.name}_have_{parent.name}` FOREIGN KEY (`{parent.id_column}`) "
+            f"REFERENCES `{parent.name}` (`{parent.id_column}`)"
+        )
+    if not entity.has_children:
+        lines.append(f"`{entity.key}` {column_ddl(entity.column(entity.key))}")
+    lines += [f"`{column.name}` {column_ddl(column)}" for column in entity.value_columns]
+    lines += [
+        f"source_system {_SOURCE_SYSTEM}",
+        "source_version BIGINT NOT NULL",
+        f"first_load_id {_LOAD_ID}",
+        f"last_load_id {_LOAD_ID}",
+    ]
+    return _table(Names.of(entity).production, [*lines, *keys])
+
+
+def _crosswalk_keys(entity: Entity) -> str:
+    key = column_ddl(entity.column(entity.key))
+    return _table(
+        Names.of(entity).crosswalk_keys,
+        [
+            f"source_system {_SOURCE_SYSTEM}",
+            f"source_key {key}",
+            "internal_id BIGINT NOT NULL",
+            f"first_seen_load_id {_LOAD_ID}",
+            "PRIMARY KEY (source_system, source_key)",
+            "KEY by_internal_id (internal_id)",
+        ],
+    )
+
+
+def _crosswalk_view(entity: Entity) -> str:
+    names = Names.of(entity)
+    return f"""CREATE SQL SECURITY INVOKER VIEW `{names.crosswalk}` AS
+SELECT k.source_system, k.source_key, k.internal_id, k.first_seen_load_id,
+    (SELECT l.load_id FROM load_ledger l JOIN `{names.delivered}` d
+        ON d.load_id = l.load_id AND d.fence = l.applied_fence AND d.internal_id = k.internal_id
+     WHERE l.source_system = k.source_system AND l.applied_fence IS NOT NULL
+     ORDER BY l.version DESC LIMIT 1) AS last_seen_load_id
+FROM `{names.crosswalk_keys}` k"""  # noqa: S608 - names of the contract

@@ -1,0 +1,114 @@
+"""A stage as a web service: the push endpoint, the health of what it depends on, nothing else."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from shared.bus.port import Answer, Message
+from shared.bus.pubsub import PubSubBus
+from shared.errors import TransientFault
+from shared.ledger.mysql import Ledger
+from shared.logs import set_up_logs
+from shared.mysql.migrate import schema_differences
+from shared.partners import load_partners
+from shared.push import TokenVerifier, create_push_router, turn_away
+from shared.settings import Settings, load_settings
+from shared.stage import Parts, Stage, run_stage
+from shared.storage.gcs import GcsStorage
+from shared.sweep import sweep
+
+AfterSweep = Callable[[Parts], Awaitable[int]]
+
+
+def connect_parts(settings: Settings) -> Parts:
+    """The parts of a service: the bucket and the topics of its project, and the ledger."""
+    return Parts(
+        settings=settings,
+        storage=GcsStorage.connect(settings.bucket, settings.project),
+        bus=PubSubBus(settings.project),
+        ledger=Ledger(settings),
+        partners=load_partners(settings.partners_file),
+    )
+
+
+async def close_parts(parts: Parts) -> None:
+    """Give back what `connect_parts` opened."""
+    await parts.bus.close()
+    await parts.storage.close()
+
+
+def create_app(stage: Stage, *, after_sweep: AfterSweep | None = None) -> FastAPI:
+    """The service of one stage; with `after_sweep` it also takes `POST /sweep` from a scheduler.
+
+    Raises:
+        SettingsError: a setting is missing or wrong.
+    """
+    set_up_logs()
+    settings = load_settings()
+    parts = connect_parts(settings)
+    verifier = (
+        TokenVerifier(settings.push_audience, settings.push_service_account)
+        if settings.push_audience
+        else None
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await close_parts(parts)
+
+    async def take(message: Message) -> Answer:
+        return await run_stage(stage, message, parts)
+
+    app = FastAPI(title=f"crossdock {stage.name}", lifespan=lifespan)
+    app.include_router(create_push_router(take, verifier))
+    app.get("/health/live")(_live)
+    app.get("/health/ready")(partial(_ready, settings.mysql_url))
+    if after_sweep is not None:
+        app.post("/sweep")(partial(_sweep, parts, after_sweep, verifier))
+    return app
+
+
+async def _live() -> dict[str, str]:
+    return {"status": "live"}
+
+
+async def _ready(mysql_url: str) -> Response:
+    try:
+        differences = await schema_differences(mysql_url)
+    except TransientFault as fault:
+        return _status(HTTPStatus.SERVICE_UNAVAILABLE, f"the database is unreachable: {fault}")
+    if differences:
+        return _status(
+            HTTPStatus.SERVICE_UNAVAILABLE, "the schema is not current: run `crossdock migrate`"
+        )
+    return _status(HTTPStatus.OK, "ready")
+
+
+async def _sweep(
+    parts: Parts, after_sweep: AfterSweep, verifier: TokenVerifier | None, request: Request
+) -> Response:
+    refusal = await turn_away(request, verifier)
+    if refusal is not None:
+        return refusal
+    try:
+        swept = await sweep(parts)
+        told = await after_sweep(parts)
+    except TransientFault as fault:
+        return _status(HTTPStatus.SERVICE_UNAVAILABLE, str(fault))
+    return JSONResponse(
+        {
+            "woken": swept.woken,
+            "published": swept.published,
+            "noticed": swept.noticed,
+            "told": told,
+        }
+    )
+
+
+def _status(status: HTTPStatus, text: str) -> Response:
+    return JSONResponse({"status": text}, status_code=status)

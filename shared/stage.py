@@ -1,0 +1,133 @@
+"""The one path that every message takes: parse, claim, run, finish, answer."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from shared.bus.port import Answer, Bus, Message
+from shared.errors import LeaseLost, Rejected, TransientFault, Waiting
+from shared.events import SUBSCRIPTIONS, Event, StageName
+from shared.ledger.delivery import Delivery, Verdict
+from shared.ledger.lease import Claim, kept_alive
+from shared.ledger.mysql import Ledger
+from shared.outbox import publish_due
+from shared.partners import Partners
+from shared.settings import Settings
+from shared.storage.port import Storage
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a stage works with."""
+
+    settings: Settings
+    storage: Storage
+    bus: Bus
+    ledger: Ledger
+    partners: Partners
+
+
+class NotAMessage(ValueError):  # noqa: N818 - a verdict on the message
+    """The bytes are none of this stage's messages; nothing is written for them."""
+
+
+async def read_event(stage: StageName, message: Message, _parts: Parts) -> Event | None:
+    """The event that a message brings.
+
+    Raises:
+        NotAMessage: its body is no event, or one that belongs to another stage.
+    """
+    try:
+        event = Event.parse(message.data)
+    except ValueError as error:
+        raise NotAMessage("the body is no event: a JSON object with a load_id is wanted") from error
+    if event.event is not None and event.event not in SUBSCRIPTIONS[stage]:
+        raise NotAMessage(f"{event.event} is no message for the {stage}")
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage: its name, what it does with a claimed load, and how it reads a message."""
+
+    name: StageName
+    run: Callable[[Claim, Parts], Awaitable[None]]
+    read: Callable[[StageName, Message, Parts], Awaitable[Event | None]] = read_event
+
+
+async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
+    """Take one message as far as it goes and say what becomes of it.
+
+    A fault that may pass is the only reason for another delivery; everything else is recorded.
+    """
+    try:
+        event = await stage.read(stage.name, message, parts)
+        if event is None:
+            return Answer.DONE
+        delivery = Delivery(stage.name, event, parts.storage.bucket)
+        claim = await parts.ledger.claim(delivery, message.delivery_key)
+        if isinstance(claim, Verdict):
+            log.info("message.settled", load_id=event.load_id, stage=stage.name, verdict=claim)
+            answer = Answer.DONE
+        else:
+            answer = await _run_claimed(stage, claim, parts)
+        await publish_due(parts.ledger.url, parts.bus, parts.storage.bucket)
+    except NotAMessage as refusal:
+        log.warning("message.refused", stage=stage.name, reason=str(refusal))
+        return Answer.REFUSED
+    except TransientFault as fault:
+        log.warning("message.postponed", stage=stage.name, error=str(fault))
+        return Answer.RETRY
+    return answer
+
+
+async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:
+    facts = {"load_id": claim.load.load_id, "run": claim.run, "stage": stage.name}
+    settings = parts.settings
+    log.info("stage.started", **facts, fence=claim.fence)
+    try:
+        async with kept_alive(
+            claim,
+            parts.ledger.url,
+            lease_seconds=settings.lease_seconds,
+            heartbeat_seconds=settings.heartbeat_seconds,
+        ):
+            await parts.ledger.end_predecessor(claim)
+            await stage.run(claim, parts)
+    except LeaseLost as lost:
+        log.warning("stage.lease_lost", **facts, error=str(lost))
+        return Answer.DONE
+    except Waiting as waiting:
+        await parts.ledger.wait(claim, waiting)
+        log.info("stage.waiting", **facts, reason=waiting.reason)
+        return Answer.DONE
+    except Rejected as rejected:
+        return await _reject(claim, rejected, parts)
+    except Exception as fault:
+        log.exception("stage.postponed", **facts)
+        await parts.ledger.postpone(claim, fault)
+        return Answer.RETRY
+    log.info("stage.finished", **facts)
+    return Answer.DONE
+
+
+async def _reject(claim: Claim, rejected: Rejected, parts: Parts) -> Answer:
+    failure = rejected.failure
+    try:
+        await parts.ledger.fail(claim, failure)
+    except LeaseLost:
+        return Answer.DONE
+    log.warning(
+        "load.rejected",
+        load_id=claim.load.load_id,
+        run=claim.run,
+        stage=claim.stage,
+        code=failure.code,
+        file=failure.file,
+        row=failure.row,
+        column=failure.column,
+    )
+    return Answer.DONE
