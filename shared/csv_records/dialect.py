@@ -27,8 +27,8 @@ _OUTSIDE_QUOTES_IN_HEADER = re.compile(rb'[",\x00-\x08\x0a-\x1f\x7f]')
 def record_pattern(columns: int, terminator: bytes) -> re.Pattern[bytes]:
     """Matches one good record, its fields as group 1, or else all bytes that are left.
 
-    So `findall` gives the good records from the start on, and one empty group if it met a record
-    that is bad, incomplete, or neither. A match says nothing about the size of a field.
+    So `findall` gives the good records from the start on, and an empty group for the rest if it met
+    one that is bad or incomplete. A match says nothing about the size of a field.
     """
     field = rb'(?:"(?:[^"\x00]++|"")*+"|[^",\x00-\x1f\x7f]*+)'
     return re.compile(b"(" + b",".join([field] * columns) + b")" + terminator + rb"|[\x00-\xff]++")

@@ -76,7 +76,7 @@ class RecordReader:
             self._scanner.expect_end()
         except Malformed as fault:
             raise self._malformed(fault) from None
-        if self._in_record:
+        if self._held:
             return self._end_record(bytes(self._held))
         if self._in_header:
             raise self._rejected("file.header_missing", "the file is empty")
@@ -86,15 +86,11 @@ class RecordReader:
     def _in_header(self) -> bool:
         return not self._scanner.terminator
 
-    @property
-    def _in_record(self) -> bool:
-        return bool(self._held) or self._fields > 0
-
     def _take(self, data: bytes, end: int) -> list[bytes]:
         records: list[bytes] = []
         position = 0
         while position < end:
-            if not (self._in_header or self._in_record):
+            if not (self._in_header or self._held):
                 good = self._good_records(data, position, end)
                 records += good
                 position += sum(map(len, good)) + len(good) * len(self._scanner.terminator)
@@ -133,8 +129,8 @@ class RecordReader:
     def _end_field(self) -> None:
         if self._in_header:
             self._check_column(bytes(self._held[self._field_start : -1]))
+            self._field_start = len(self._held)
         self._fields += 1
-        self._field_start = len(self._held)
         if self._fields >= _COUNTED_FIELDS:
             raise self._wrong_field_count(f"more than {_COUNTED_FIELDS:,}")
 
@@ -144,7 +140,7 @@ class RecordReader:
         records = self._end_record(line.removesuffix(own_terminator))
         self._scanner.terminator = own_terminator
         self._held.clear()
-        self._fields = self._field_start = 0
+        self._fields = 0
         return records
 
     def _end_record(self, record: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""One verified record: its fields, its one spelling, and the lines that MySQL reads."""
+"""Single records: their fields, their plainest spelling, and the lines that MySQL reads."""
 
 import csv
 import re
