@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +29,8 @@ Progress = Callable[[str], None]
 
 SERVICES: tuple[str, ...] = tuple(SUBSCRIPTIONS)
 SWEEP = "sweep"
+# The sweep answers no requests: it counts as started once it has outlived its own beginning.
+SWEEP_SETTLE_SECONDS = 1.0
 SERVICE_START_SECONDS = 60.0
 # uvicorn waits for requests in flight, then ends; the stage's transaction is rolled back.
 SERVICE_STOP_SECONDS = 8
@@ -98,7 +101,8 @@ def up(state_dir: Path, repo_root: Path, *, progress: Progress = lambda _line: N
     """Start the stack, or start again what has died; returns when every service is ready.
 
     Ports are kept over restarts, so that subscriptions and settings stay right. To be called
-    outside an event loop: it runs the schema migration in one of its own.
+    outside an event loop: it runs the schema migration in one of its own. Where the environment has
+    CROSSDOCK_MYSQL_URL, that database is used and no server is started.
 
     Args:
         state_dir: where data, ports, logs and process ids are kept.
@@ -208,7 +212,7 @@ def _start_infrastructure(
         storage_emulator_host=storage.url,
         project=settings.project,
         bucket=settings.bucket,
-        services={name: _place(state_dir, name, known) for name in SERVICES},
+        services=_places(state_dir, known),
     )
 
 
@@ -217,14 +221,18 @@ def _mysql_url(state_dir: Path, progress: Progress) -> str:
     return named or mysql_server.ensure_started(state_dir, progress=progress).url
 
 
-def _place(state_dir: Path, name: str, known: StackInfo | None) -> ServiceInfo:
-    """Where a service is, or is to be: the port it has or had, if that is still to be had."""
-    before = known.services.get(name) if known else None
-    pid = processes.alive(state_dir, name)
-    if before is not None and pid is not None:
-        return ServiceInfo(before.url, pid)
-    port = processes.usable_port(urlsplit(before.url).port if before else None)
-    return ServiceInfo(f"http://127.0.0.1:{port}", 0)
+def _places(state_dir: Path, known: StackInfo | None) -> dict[str, ServiceInfo]:
+    """Where every service is, or is to be: at the port it had, if that is still to be had."""
+    places: dict[str, ServiceInfo] = {}
+    ports: set[int] = set()
+    for name in SERVICES:
+        before = known.services.get(name) if known else None
+        port = urlsplit(before.url).port if before else None
+        if port is None or not _runs(state_dir, name):
+            port = processes.usable_port(port, taken=ports)
+        ports.add(port)
+        places[name] = ServiceInfo(f"http://127.0.0.1:{port}", before.pid if before else 0)
+    return places
 
 
 def _start_workers(
@@ -254,12 +262,14 @@ def _start_workers(
         )
         return ServiceInfo(url, pid)
 
+    settled = time.monotonic()
     if not _runs(state_dir, SWEEP):
         progress("sweep: starting")
         start(SWEEP, ["crossdock", "sweep", "--loop"])
+        settled += SWEEP_SETTLE_SECONDS
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
         running = dict(zip(SERVICES, pool.map(ensure_service, SERVICES), strict=True))
-    # By now it has got further than its imports and its settings.
+    time.sleep(max(0.0, settled - time.monotonic()))
     processes.wait_ready(state_dir, SWEEP, partial(_runs, state_dir, SWEEP), timeout_seconds=5)
     info = replace(info, services=running)
     _remember(state_dir, info)

@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -218,17 +218,18 @@ def wait_ready(
         time.sleep(POLL_SECONDS)
 
 
-def usable_port(preferred: int | None = None) -> int:
+def usable_port(preferred: int | None = None, *, taken: Collection[int] = ()) -> int:
     """A TCP port of the loopback interface that nothing listens on.
 
     Args:
         preferred: the port to take if it is free, so that addresses survive a restart.
+        taken: ports that are promised to others, who do not listen yet.
 
     Raises:
         StackError: no free port was found.
     """
     tries = ([preferred] if preferred else []) + random.sample(PORT_RANGE, 200)
-    for port in tries:
+    for port in (port for port in tries if port not in taken):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             # As servers do it: a port with connections in TIME_WAIT is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,13 @@ def test_all_parts_start_and_a_second_start_changes_nothing(
     assert pids(state_dir) == running
     assert local.find_running(state_dir) == info
     assert (state_dir / "stack.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_two_starts_at_once_make_one_stack(state_dir: Path, working_copy: Path) -> None:
+    local.down(state_dir)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        first, second = pool.map(lambda _: local.up(state_dir, working_copy), range(2))
+    assert first == second
 
 
 @pytest.mark.parametrize("killed", ["stager", "sweep", "mysql", "pubsub", "storage"])
