@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
+from services.upserter.stage import STAGE as UPSERTER
+
 from services.reporter.deliver import deliver_due
 from services.reporter.stage import STAGE as REPORTER
 from services.stager.stage import STAGE as STAGER
-from services.upserter.stage import STAGE as UPSERTER
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Answer, Message

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
-from shared.contracts.model import Contract, Entity, Kind
+from shared.contracts.model import Contract, Entity, Kind, contracts
 from shared.contracts.notation import parse_decimal, parse_timestamp
 from shared.errors import Failure, Rejected, shown
 
@@ -110,6 +110,16 @@ def parse_manifest(
         schema_version=contract.schema_version,
         created_at=_created_at(document, now),
         files=_files(document, contract),
+    )
+
+
+def reread_manifest(data: bytes, load_id: str) -> Manifest:
+    """A manifest that was checked when it arrived, read again from the ledger."""
+    return parse_manifest(
+        data,
+        folder_load_id=load_id,
+        now=datetime.max.replace(tzinfo=UTC) - FUTURE_TOLERANCE,
+        contracts=contracts(),
     )
 
 

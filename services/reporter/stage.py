@@ -13,7 +13,7 @@ from shared.contracts.tables import Names
 from shared.errors import Failure
 from shared.ledger.lease import Claim
 from shared.ledger.states import State
-from shared.manifest import Manifest, stored_manifest
+from shared.manifest import Manifest, reread_manifest
 from shared.mysql.connect import Database, Row
 from shared.mysql.queries import load_queries
 from shared.stage import Parts, Stage
@@ -52,7 +52,7 @@ async def make_report(claim: Claim, database: Database) -> Report:
     failed = row["failed_run"] == row["run"]
     contract = contracts().get(row["schema_version"] or "")
     entities = contract.entities if contract else ()
-    manifest = stored_manifest(row["manifest"], row["load_id"]) if contract else None
+    manifest = reread_manifest(row["manifest"], row["load_id"]) if contract else None
     counts = await _counts(database, row, row["run"] if failed else row["applied_run"])
     return Report(
         load_id=row["load_id"],

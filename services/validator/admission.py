@@ -1,0 +1,263 @@
+"""The way in: a manifest that arrived becomes a run of a load, history, or a refusal.
+
+Everything about one arrival is decided in one transaction that holds its row and its load's row.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pymysql
+import structlog
+
+from services.validator.checks import check_partner
+from shared import notices, outbox
+from shared.clock import now
+from shared.contracts.model import contracts
+from shared.errors import Failure, ObjectGone, Rejected, TransientFault, shown
+from shared.events import Event, Topic
+from shared.gcs_notification import Arrival
+from shared.ledger.arrivals import ArrivalDecision, ArrivalVerdict, ManifestFacts, decide_arrival
+from shared.ledger.mysql import SQL as LEDGER_SQL
+from shared.ledger.mysql import load_of, note
+from shared.ledger.states import Load, State
+from shared.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, is_load_id, parse_manifest
+from shared.mysql.connect import Database, connect
+from shared.mysql.queries import load_queries
+from shared.partners import is_folder
+from shared.stage import Parts
+from shared.storage.port import Storage
+
+SQL = load_queries("services.validator", "admission.sql")
+DUPLICATE_ENTRY = 1062
+MOST_GENERATIONS = 10
+MOST_RACES = 5
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A manifest generation as it was read: its bytes, and the manifest or why it is none."""
+
+    arrival: Arrival
+    source_system: str
+    data: bytes | None
+    manifest: Manifest | None
+    failure: Failure | None
+
+    @property
+    def facts(self) -> ManifestFacts:
+        """What the decision needs."""
+        return ManifestFacts(
+            self.arrival.load_id, self.arrival.partner, self.manifest_sha256, self.failure
+        )
+
+    @property
+    def manifest_sha256(self) -> str | None:
+        """The hash of the manifest's bytes, or None where they were not read."""
+        return None if self.data is None else hashlib.sha256(self.data).hexdigest()
+
+
+async def admit(arrival: Arrival, parts: Parts) -> Event | None:
+    """Record an arrival, follow it to its newest generation, and decide what it does to its load.
+
+    Returns the message that the validator takes up next, or None where nothing is to be done.
+
+    Raises:
+        TransientFault: the bucket or the database did not answer.
+    """
+    for _ in range(MOST_GENERATIONS):
+        verdict = await _notice(arrival, parts)
+        if verdict not in {ArrivalVerdict.NOTICED, ArrivalVerdict.PENDING}:
+            return await _resume(arrival, parts)
+        newest = await parts.storage.stat(arrival.object_name)
+        if newest is not None and newest.generation != arrival.generation:
+            await _supersede(arrival, parts)
+            arrival = replace(arrival, generation=newest.generation)
+            continue
+        try:
+            reading = await _read(arrival, None if newest is None else newest.size_bytes, parts)
+        except ObjectGone:
+            continue
+        return await _decide(reading, parts)
+    raise TransientFault(f"{arrival.object_name} is being replaced faster than it can be read")
+
+
+async def _read(arrival: Arrival, size_bytes: int | None, parts: Parts) -> Reading:
+    """Read and check one generation; a size of None says that nothing is there any more."""
+    data = None
+    source_system = arrival.partner
+    try:
+        source_system = parts.partners.source_system_of(arrival.partner)
+        if not is_load_id(arrival.load_id):
+            raise _rejected(
+                "manifest.load_id_invalid", f"the folder {shown(arrival.load_id)} is no load_id"
+            )
+        if size_bytes is None:
+            raise _rejected("manifest.changed", "the manifest was deleted before it was read")
+        if size_bytes > MAX_MANIFEST_BYTES:
+            raise _rejected(
+                "manifest.too_large",
+                f"{MANIFEST_NAME} has {size_bytes} bytes; at most {MAX_MANIFEST_BYTES} are read",
+            )
+        data = await _bytes(parts.storage, arrival)
+        manifest = parse_manifest(
+            data, folder_load_id=arrival.load_id, now=now(), contracts=contracts()
+        )
+        check_partner(manifest, arrival.partner, parts.partners)
+    except Rejected as rejected:
+        return Reading(arrival, source_system, data, None, rejected.failure)
+    return Reading(arrival, source_system, data, manifest, None)
+
+
+async def _decide(reading: Reading, parts: Parts) -> Event | None:
+    arrival = reading.arrival
+    if not (is_load_id(arrival.load_id) and is_folder(arrival.partner)):
+        decision = ArrivalDecision(ArrivalVerdict.REFUSED, reading.failure)
+        async with connect(parts.ledger.url) as database, database.transaction():
+            await _record(database, reading, decision, run=None)
+        return None
+    for _ in range(MOST_RACES):
+        try:
+            async with connect(parts.ledger.url) as database, database.transaction():
+                return await _decide_in_transaction(database, reading)
+        except pymysql.err.IntegrityError as error:
+            if error.args[0] != DUPLICATE_ENTRY:
+                raise
+    raise TransientFault(f"{arrival.load_id}: other arrivals of the same load keep coming")
+
+
+async def _decide_in_transaction(database: Database, reading: Reading) -> Event | None:
+    arrival = reading.arrival
+    before = await database.fetch_one(SQL["lock_arrival"], _keys(arrival))
+    if before is not None and before["verdict"] not in {"noticed", "pending"}:
+        return None
+    row = await database.fetch_one(LEDGER_SQL["lock_load"], {"load_id": arrival.load_id})
+    load = None if row is None else load_of(row)
+    reading = await _with_order_checked(database, reading)
+    decision = decide_arrival(reading.facts, load)
+    if decision.verdict is not ArrivalVerdict.TAKEN:
+        await _record(database, reading, decision, run=None if load is None else load.run)
+        return None
+    run = await _begin_run(database, reading, load)
+    await _record(database, reading, decision, run=run)
+    return Event(load_id=arrival.load_id, event_id=f"{arrival.generation}", run=run)
+
+
+async def _begin_run(database: Database, reading: Reading, load: Load | None) -> int:
+    failure, manifest, arrival = reading.failure, reading.manifest, reading.arrival
+    none = dict.fromkeys(("code", "message", "file", "row", "column"))
+    values = {
+        **_keys(arrival),
+        "source_system": reading.source_system,
+        "partner": arrival.partner,
+        "prefix": arrival.prefix,
+        "state": State.FAILED if failure else State.RECEIVED,
+        "reached": None if failure else State.RECEIVED,
+        "owned": failure is None,
+        "manifest": reading.data,
+        "manifest_sha256": reading.manifest_sha256,
+        "schema_version": manifest.schema_version if manifest else None,
+        "created_at": manifest.created_at.replace(tzinfo=None) if manifest else None,
+        "version": manifest.version if manifest else None,
+        **(asdict(failure) if failure else none),
+    }
+    await database.execute(SQL["new_load" if load is None else "new_run"], values)
+    row = await database.fetch_one(LEDGER_SQL["read_load"], {"load_id": arrival.load_id})
+    assert row is not None
+    begun = load_of(row)
+    detail = f"{failure.code}: {failure.message}" if failure else None
+    await note(database, begun.load_id, "failed" if failure else "received", detail=detail)
+    topic = Topic.FAILED if failure else Topic.ARRIVED
+    await outbox.add(database, begun, topic, begun.run, is_published=failure is None)
+    return begun.run
+
+
+async def _record(
+    database: Database, reading: Reading, decision: ArrivalDecision, *, run: int | None
+) -> None:
+    arrival, failure = reading.arrival, decision.failure
+    values = {
+        **_keys(arrival),
+        "verdict": decision.verdict,
+        "run": run,
+        "manifest_sha256": reading.manifest_sha256,
+        "failure_code": failure.code if failure else None,
+        "failure_message": failure.message if failure else None,
+    }
+    await database.execute(SQL["decide"], values)
+    if decision.verdict is not ArrivalVerdict.TAKEN:
+        await note(
+            database, arrival.load_id, f"arrival_{decision.verdict}", detail=str(arrival.generation)
+        )
+    if failure is not None:
+        await notices.add_refusal(database, arrival, failure)
+        log.warning("arrival.refused", load_id=arrival.load_id, code=failure.code)
+
+
+async def _with_order_checked(database: Database, reading: Reading) -> Reading:
+    if reading.manifest is None:
+        return reading
+    other = await database.fetch_value(
+        SQL["same_version"],
+        {
+            "source_system": reading.source_system,
+            "version": reading.manifest.version,
+            "load_id": reading.arrival.load_id,
+        },
+    )
+    if other is None:
+        return reading
+    failure = _rejected(
+        "manifest.order_conflict",
+        f"load {other} of {reading.source_system} has the same created_at, "
+        f"{reading.manifest.created_at.isoformat()}",
+    ).failure
+    return replace(reading, manifest=None, failure=failure)
+
+
+async def _notice(arrival: Arrival, parts: Parts) -> ArrivalVerdict:
+    load_id = arrival.load_id if is_load_id(arrival.load_id) else None
+    async with connect(parts.ledger.url) as database, database.transaction():
+        await database.execute(SQL["notice"], {**_keys(arrival), "load_id": load_id})
+        row = await database.fetch_one(SQL["lock_arrival"], _keys(arrival))
+    assert row is not None
+    return ArrivalVerdict(row["verdict"])
+
+
+async def _supersede(arrival: Arrival, parts: Parts) -> None:
+    values = {
+        **_keys(arrival),
+        **dict.fromkeys(("run", "manifest_sha256", "failure_code", "failure_message")),
+        "verdict": ArrivalVerdict.SUPERSEDED,
+    }
+    async with connect(parts.ledger.url) as database, database.transaction():
+        await database.execute(SQL["decide"], values)
+        await note(database, arrival.load_id, "arrival_superseded", detail=str(arrival.generation))
+
+
+async def _resume(arrival: Arrival, parts: Parts) -> Event | None:
+    """A notification that comes again: its run goes on where it stopped, if it did."""
+    load = await parts.ledger.read(arrival.load_id) if is_load_id(arrival.load_id) else None
+    if load is None or load.generation != arrival.generation:
+        return None
+    return Event(load_id=load.load_id, event_id=f"{arrival.generation}", run=load.run)
+
+
+async def _bytes(storage: Storage, arrival: Arrival) -> bytes:
+    chunks = storage.read(arrival.object_name, arrival.generation)
+    return b"".join([chunk async for chunk in chunks])
+
+
+def _rejected(code: str, message: str) -> Rejected:
+    return Rejected(Failure.of(code, message, file=MANIFEST_NAME))
+
+
+def _keys(arrival: Arrival) -> dict[str, Any]:
+    return {
+        "bucket": arrival.bucket,
+        "object": arrival.object_name,
+        "generation": arrival.generation,
+        "load_id": arrival.load_id,
+    }

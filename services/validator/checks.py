@@ -1,0 +1,171 @@
+"""What a drop must be beside its manifest: who sent it, what lies in its folder, what files hold.
+
+The order in which the stage asks is the order of what helps a partner most: who, which files, are
+they plain, are they the bytes that were meant, are they CSV, and only then what is in them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NoReturn
+
+from shared.errors import Failure, Rejected, shown
+from shared.manifest import MANIFEST_NAME, Manifest, ManifestFile
+from shared.partners import Partners
+from shared.storage.port import ObjectInfo
+
+_GZIP_MAGIC = b"\x1f\x8b"
+MAGIC_BYTES = len(_GZIP_MAGIC)
+_MOST_NAMES = 3
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that holds nothing but what the manifest lists.
+
+    Attributes:
+        files: the object of each listed file that is there, pinned at the generation that was seen.
+        missing: the listed files that are not there, or not yet, in the manifest's order.
+    """
+
+    files: Mapping[str, ObjectInfo]
+    missing: tuple[str, ...]
+
+
+def check_partner(manifest: Manifest, partner_folder: str, partners: Partners) -> None:
+    """Whether the folder may speak for the manifest's source_system.
+
+    Raises:
+        Rejected: `partner.unknown`, or `manifest.partner_mismatch`, which is a security event.
+    """
+    allowed = partners.source_system_of(partner_folder)
+    if manifest.source_system != allowed:
+        _reject(
+            "manifest.partner_mismatch",
+            f"the manifest claims the source_system {shown(manifest.source_system)}, but the "
+            f"folder {shown(partner_folder)} speaks for {shown(allowed)}",
+            file=MANIFEST_NAME,
+        )
+
+
+def check_folder(manifest: Manifest, prefix: str, objects: Sequence[ObjectInfo]) -> Folder:
+    """Hold a folder's objects against the manifest.
+
+    A missing file is no verdict yet, for uploads may run side by side: see `missing_files`.
+
+    Args:
+        manifest: what should be there.
+        prefix: the folder's name in the bucket, with its final slash.
+        objects: the live objects whose names start with the prefix.
+
+    Raises:
+        Rejected: `file.unexpected`, or `file.content_encoding`.
+    """
+    found = {item.name.removeprefix(prefix): item for item in objects}
+    listed = [file.name for file in manifest.files]
+    unexpected = [
+        name
+        for name, item in found.items()
+        if name not in {*listed, MANIFEST_NAME} and not _is_folder_object(name, item)
+    ]
+    if unexpected:
+        _reject_unexpected(unexpected, [name for name in listed if name not in found])
+    for name in listed:
+        if name in found and found[name].content_encoding:
+            encoding = shown(found[name].content_encoding)
+            _reject(
+                "file.content_encoding",
+                f"{name} has the contentEncoding {encoding}; files are read as they are stored",
+                file=name,
+            )
+    return Folder(
+        files={name: found[name] for name in listed if name in found},
+        missing=tuple(name for name in listed if name not in found),
+    )
+
+
+def missing_files(folder: Folder) -> Failure:
+    """The verdict on a folder whose missing files were waited for long enough."""
+    names = ", ".join(folder.missing)
+    return Failure.of(
+        "file.missing", f"listed, but not in the folder: {names}", file=folder.missing[0]
+    )
+
+
+def check_first_bytes(file_name: str, head: bytes) -> None:
+    """Whether a file begins like one that is not compressed.
+
+    Raises:
+        Rejected: `file.content_encoding`.
+    """
+    if head.startswith(_GZIP_MAGIC):
+        _reject("file.content_encoding", f"{file_name} is compressed with gzip", file=file_name)
+
+
+def check_checksum(file: ManifestFile, sha256: str) -> None:
+    """Whether the file holds the bytes that the manifest was written for.
+
+    Raises:
+        Rejected: `file.checksum_mismatch`, with both values.
+    """
+    if sha256 != file.sha256:
+        _reject(
+            "file.checksum_mismatch",
+            f"{file.name} has the SHA-256 {sha256}; the manifest says {file.sha256}",
+            file=file.name,
+        )
+
+
+def check_contents(file: ManifestFile, *, rows: int, sums: Mapping[str, Decimal | None]) -> None:
+    """Whether the file holds as many rows, and such sums, as the manifest says.
+
+    Args:
+        file: what the manifest says.
+        rows: the file's data rows.
+        sums: the exact sum of each column that has a control total; None where there is none
+            because a value is no number.
+
+    Raises:
+        Rejected: `file.row_count_mismatch` or `file.total_mismatch`, with both values.
+    """
+    if rows != file.rows:
+        _reject(
+            "file.row_count_mismatch",
+            f"{file.name} has {rows} data rows; the manifest says {file.rows}",
+            file=file.name,
+        )
+    for column, total in file.totals.items():
+        found = sums[column]
+        if found != total:
+            what = "has a value that is no number" if found is None else f"adds up to {found:f}"
+            _reject(
+                "file.total_mismatch",
+                f"{file.name}: {column} {what}; the manifest says {total:f}",
+                file=file.name,
+                column=column,
+            )
+
+
+def _is_folder_object(name: str, item: ObjectInfo) -> bool:
+    """The empty object by which the storage console shows a folder."""
+    return name == "" and item.size_bytes == 0
+
+
+def _reject_unexpected(names: Sequence[str], missing: Sequence[str]) -> NoReturn:
+    listing = ", ".join(shown(name) for name in names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    absent = f"; listed, but not there: {', '.join(missing)}" if missing else ""
+    first = names[0]
+    is_plain = first.isascii() and first.isprintable() and len(first) <= _LONGEST_NAME
+    _reject(
+        "file.unexpected",
+        f"in the folder, but not in the manifest: {listing}{more}{absent}",
+        file=first if is_plain else None,
+    )
+
+
+def _reject(
+    code: str, message: str, *, file: str | None = None, column: str | None = None
+) -> NoReturn:
+    raise Rejected(Failure.of(code, message, file=file, column=column))
