@@ -18,8 +18,7 @@ FEWEST_REJECTS_OVER_LIMIT: Final = 10
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
-def is_folder(name: str) -> bool:
-    """Whether the name can be that of a partner's folder at all."""
+def _is_folder_name(name: str) -> bool:
     return _FOLDER.fullmatch(name) is not None
 
 
@@ -66,7 +65,7 @@ class Partner(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folder: Annotated[str, _checked(is_folder)]
+    folder: Annotated[str, _checked(_is_folder_name)]
     source_system: Annotated[str, _checked(is_source_system)]
     contacts: tuple[str, ...] = ()
     reject_limit_percent: Annotated[Decimal, Field(ge=0, le=100)] = RejectLimit().percent
@@ -88,6 +87,10 @@ class Partners(BaseModel):
                 if values.count(value) > 1:
                     raise ValueError(f"two partners have the {name} {value!r}")
         return self
+
+    def is_folder(self, name: str) -> bool:
+        """Whether the name can be that of a partner's folder at all, known or not."""
+        return _is_folder_name(name)
 
     def source_system_of(self, folder: str) -> str:
         """The one source_system that the folder may speak for.
