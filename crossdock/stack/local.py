@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +117,7 @@ def up(state_dir: Path, repo_root: Path, *, progress: Progress = lambda _line: N
         SettingsError: a setting is wrong.
     """
     state_dir = state_dir.resolve()
+    progress = _one_line_at_a_time(progress)
     with processes.locked(state_dir / "up.lock"):
         _require_emulators(state_dir)
         known = _remembered(state_dir)
@@ -180,6 +182,17 @@ def find_running(state_dir: Path) -> StackInfo | None:
     if info is None or not any(_runs(state_dir, name) for name in names):
         return None
     return _with_pids(state_dir, info)
+
+
+def _one_line_at_a_time(progress: Progress) -> Progress:
+    """Parts start side by side; what is told of them is not to be mixed."""
+    lock = threading.Lock()
+
+    def tell(line: str) -> None:
+        with lock:
+            progress(line)
+
+    return tell
 
 
 def _require_emulators(state_dir: Path) -> None:
