@@ -25,5 +25,5 @@ WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s;
 -- name: store
 -- The report of a run; a redelivered run writes the same one again.
 INSERT INTO load_report (load_id, run, report, reported_at)
-VALUES (%(load_id)s, %(run)s, %(report)s, NOW(6))
-ON DUPLICATE KEY UPDATE report = VALUES(report), reported_at = VALUES(reported_at);
+VALUES (%(load_id)s, %(run)s, %(report)s, NOW(6)) AS new
+ON DUPLICATE KEY UPDATE report = new.report, reported_at = new.reported_at;

@@ -18,5 +18,5 @@ WHERE load_id = %(load_id)s AND run = %(run)s;
 -- name: add_count
 -- How many rows of an entity this run staged.
 INSERT INTO load_count (load_id, run, entity, staged)
-VALUES (%(load_id)s, %(run)s, %(entity)s, %(staged)s)
-ON DUPLICATE KEY UPDATE staged = VALUES(staged);
+VALUES (%(load_id)s, %(run)s, %(entity)s, %(staged)s) AS new
+ON DUPLICATE KEY UPDATE staged = new.staged;

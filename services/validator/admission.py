@@ -24,7 +24,6 @@ from shared.ledger.states import Load, State
 from shared.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, is_load_id, parse_manifest
 from shared.mysql.connect import Database, connect
 from shared.mysql.queries import load_queries
-from shared.partners import is_folder
 from shared.stage import Parts
 from shared.storage.port import Storage
 
@@ -113,7 +112,7 @@ async def _read(arrival: Arrival, size_bytes: int | None, parts: Parts) -> Readi
 
 async def _decide(reading: Reading, parts: Parts) -> Event | None:
     arrival = reading.arrival
-    if not (is_load_id(arrival.load_id) and is_folder(arrival.partner)):
+    if not (is_load_id(arrival.load_id) and parts.partners.is_folder(arrival.partner)):
         decision = ArrivalDecision(ArrivalVerdict.REFUSED, reading.failure)
         async with connect(parts.ledger.url) as database, database.transaction():
             await _record(database, reading, decision, run=None)

@@ -2,14 +2,19 @@
 
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from crossdock.stack import mysql_server
+from shared.bus.memory import MemoryBus
 from shared.ledger.mysql import Ledger
 from shared.mysql.connect import Database, connect
 from shared.mysql.migrate import migrate
+from shared.partners import Partners
 from shared.settings import Settings
+from shared.stage import Parts
+from shared.storage.directory import DirectoryStorage
 
 
 @pytest.fixture
@@ -49,3 +54,24 @@ def settings(database_url: str) -> Settings:
 def ledger(settings: Settings) -> Ledger:
     """The ledger on the test's database."""
     return Ledger(settings)
+
+
+@pytest.fixture
+def bus() -> MemoryBus:
+    """The in-process bus."""
+    return MemoryBus(max_attempts=3, backoff_seconds=0.01)
+
+
+@pytest.fixture
+def bucket_dir(tmp_path: Path) -> Path:
+    """The folder that stands for the bucket `drops`."""
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def parts(settings: Settings, ledger: Ledger, bus: MemoryBus, bucket_dir: Path) -> Parts:
+    """The parts of a stage, all real: MySQL, a folder as the bucket, the in-process bus."""
+    storage = DirectoryStorage(bucket_dir, settings.bucket)
+    return Parts(settings, storage, bus, ledger, Partners())
