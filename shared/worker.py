@@ -1,0 +1,56 @@
+"""A stage as a pull worker: the same code, with leases that the bus extends while it works.
+
+A push has to be answered within 600 s. Loads that take longer are pulled: the subscriptions are the
+same ones without their push endpoint.
+"""
+
+import asyncio
+import signal
+
+from shared.bus.port import Answer, Message
+from shared.bus.pull import pull
+from shared.events import SUBSCRIPTIONS
+from shared.logs import set_up_logs
+from shared.service import close_parts, connect_parts
+from shared.settings import load_settings
+from shared.stage import Stage, run_stage
+
+LONGEST_WORK_SECONDS = 6 * 3600
+
+
+def work(stage: Stage) -> None:
+    """Take messages of the stage's subscriptions until SIGTERM.
+
+    Raises:
+        SettingsError: a setting is missing or wrong.
+    """
+    set_up_logs()
+    asyncio.run(_work(stage))
+
+
+async def _work(stage: Stage) -> None:
+    settings = load_settings()
+    parts = connect_parts(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+
+    async def take(message: Message) -> Answer:
+        return await run_stage(stage, message, parts)
+
+    try:
+        async with asyncio.TaskGroup() as pulls:
+            for topic in SUBSCRIPTIONS[stage.name]:
+                subscription = f"{stage.name}.{topic}"
+                pulls.create_task(
+                    pull(
+                        settings.project,
+                        subscription,
+                        take,
+                        stop=stop,
+                        max_lease_seconds=LONGEST_WORK_SECONDS,
+                    )
+                )
+    finally:
+        await close_parts(parts)
