@@ -67,9 +67,7 @@ ROWS: dict[str, list[dict[str, str]]] = {
 
 def csv_bytes(entity: str, rows: list[dict[str, str]], *, line_end: str = "\n") -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(
-        text, HEADERS[entity].split(","), restval="", lineterminator=line_end
-    )
+    writer = csv.DictWriter(text, HEADERS[entity].split(","), restval="", lineterminator=line_end)
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
