@@ -80,6 +80,19 @@ def is_source_system(text: str) -> bool:
     return _SOURCE_SYSTEM.fullmatch(text) is not None
 
 
+def check_manifest_size(size_bytes: int) -> None:
+    """Whether the manifest is small enough to be read at all.
+
+    Raises:
+        Rejected: `manifest.too_large`.
+    """
+    if size_bytes > MAX_MANIFEST_BYTES:
+        _reject(
+            "manifest.too_large",
+            f"{MANIFEST_NAME} has {size_bytes} bytes; at most {MAX_MANIFEST_BYTES} are read",
+        )
+
+
 def parse_manifest(
     data: bytes, *, folder_load_id: str, now: datetime, contracts: Mapping[str, Contract]
 ) -> Manifest:
@@ -143,11 +156,7 @@ def _render_file(file: ManifestFile) -> dict[str, Any]:
 
 
 def _read_json(data: bytes) -> dict[str, Any]:
-    if len(data) > MAX_MANIFEST_BYTES:
-        _reject(
-            "manifest.too_large",
-            f"{MANIFEST_NAME} has {len(data)} bytes; at most {MAX_MANIFEST_BYTES} are read",
-        )
+    check_manifest_size(len(data))
     if data.startswith(b"\xef\xbb\xbf"):
         _reject_json("it begins with a UTF-8 byte order mark")
     try:

@@ -1,0 +1,266 @@
+"""The validator's verdict and the row checks on a folder of this machine: no network, no database.
+
+It reads with the services' own code, so the codes are theirs. What only the bucket or the database
+can know stays open: a parent that is not in the drop counts as unresolved, and is no reject.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from crossdock.pack import DropNotFound
+from services.validator.checks import check_folder, check_partner, missing_files
+from services.validator.inspect import inspect_file
+from shared.contracts.model import Contract, Entity, contracts
+from shared.contracts.row_rules import first_violation, violation_message
+from shared.csv_records import RecordReader, fields_of
+from shared.errors import Failure, ObjectGone, Rejected
+from shared.manifest import MANIFEST_NAME, Manifest, check_manifest_size, parse_manifest
+from shared.partners import Partners, RejectLimit
+from shared.storage.directory import DirectoryStorage
+from shared.storage.port import ObjectInfo
+
+MOST_REJECTS_KEPT: Final = 10_000
+_MOST_ROWS_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that would be refused while the rest of the load goes on; row_no counts from 1."""
+
+    entity: str
+    row_no: int
+    source_key: str
+    column: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntityCheck:
+    """Exact counts of one file's rows; `unresolved` ones refer to a parent outside the drop."""
+
+    rows: int
+    rejected: int
+    unresolved: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The verdict on a drop.
+
+    Attributes:
+        load_id: the folder's name.
+        failure: why the load would fail, or None.
+        entities: the counts of each file, in load order; empty if the rows were not looked at.
+        rejects: in the order of the files and rows, at most MOST_REJECTS_KEPT of each file.
+    """
+
+    load_id: str
+    failure: Failure | None
+    entities: Mapping[str, EntityCheck]
+    rejects: Sequence[Reject]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the load would be taken."""
+        return self.failure is None
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as scripts read it."""
+        return {
+            "ok": self.ok,
+            "load_id": self.load_id,
+            "failure": None if self.failure is None else self.failure.to_json(),
+            "entities": {name: asdict(counts) for name, counts in self.entities.items()},
+            "rejects": [asdict(reject) for reject in self.rejects],
+        }
+
+
+def check(
+    directory: Path, *, partner: str | None, partners: Partners, now: datetime
+) -> CheckResult:
+    """Judge a drop in a folder of this machine.
+
+    Files are streamed; the keys of all rows are held in memory, some 150 bytes for each row.
+
+    Args:
+        directory: the drop; its name is the load_id's folder.
+        partner: the partner's folder, where the path does not tell it.
+        partners: who may speak for which source_system.
+        now: the clock that created_at is held against.
+
+    Raises:
+        DropNotFound: there is no such folder, or no manifest.json in it.
+        TransientFault: a file could not be read.
+    """
+    return asyncio.run(_check(directory.resolve(), partner, partners, now))
+
+
+def partner_of(directory: Path, partner: str | None, source_system: str) -> str:
+    """The partner's folder that a local drop stands for.
+
+    Args:
+        directory: its path tells the partner if it ends with `imports/{partner}/{load_id}`.
+        partner: the name that was given instead.
+        source_system: the manifest's, which counts where nothing else tells.
+    """
+    parent = directory.resolve().parent
+    if parent.parent.name == "imports":
+        return parent.name
+    return partner or source_system
+
+
+async def _check(
+    directory: Path, partner: str | None, partners: Partners, now: datetime
+) -> CheckResult:
+    try:
+        return await _judge(directory, partner, partners, now)
+    except Rejected as rejected:
+        failure = rejected.failure
+    except ObjectGone as gone:
+        name = gone.name.rpartition("/")[2]
+        failure = Failure.of("file.changed", f"{name} was replaced while it was read", file=name)
+    return CheckResult(directory.name, failure, {}, ())
+
+
+async def _judge(
+    directory: Path, partner: str | None, partners: Partners, now: datetime
+) -> CheckResult:
+    prefix = f"imports/local/{directory.name}/"
+    storage = DirectoryStorage.mounting(directory, prefix)
+    manifest = _manifest(directory, now)
+    folder = partner_of(directory, partner, manifest.source_system)
+    check_partner(manifest, folder, partners)
+    files = await _files(storage, prefix, manifest)
+    contract = contracts()[manifest.schema_version]
+    for entity in contract.entities:
+        pinned = files[entity.file_name]
+        chunks = storage.read(pinned.name, pinned.generation)
+        await inspect_file(chunks, manifest.file(entity.file_name), entity)
+    checked = await _check_rows(storage, contract, files)
+    return _result(directory.name, checked, partners.reject_limit(folder))
+
+
+def _manifest(directory: Path, now: datetime) -> Manifest:
+    path = directory / MANIFEST_NAME
+    if not path.is_file():
+        what = f"has no {MANIFEST_NAME}; write it with `crossdock pack`"
+        raise DropNotFound(f"{directory} {what if directory.is_dir() else 'is no folder'}")
+    check_manifest_size(path.stat().st_size)
+    return parse_manifest(
+        path.read_bytes(), folder_load_id=directory.name, now=now, contracts=contracts()
+    )
+
+
+async def _files(
+    storage: DirectoryStorage, prefix: str, manifest: Manifest
+) -> Mapping[str, ObjectInfo]:
+    folder = check_folder(manifest, prefix, await storage.list_objects(prefix))
+    if folder.missing:
+        raise Rejected(missing_files(folder))
+    return folder.files
+
+
+class _EntityRows:
+    """What is known of one file's rows while they stream by, and of all of them at the end."""
+
+    def __init__(self, entity: Entity, parent: "_EntityRows | None") -> None:
+        self.entity = entity
+        self.rows = 0
+        self.unresolved: set[int] = set()
+        self.rejects: dict[int, Reject] = {}
+        self.rejected_keys: set[str] = set()
+        self._parent = parent
+        self._key_position = entity.header.index(entity.key)
+        self._parent_key_position = entity.header.index(entity.parent_key or entity.key)
+        self._first_rows: dict[str, int] = {}
+        self._copies: dict[str, list[int]] = {}
+
+    def take(self, fields: Sequence[str]) -> None:
+        """Judge the next row as far as it can be judged before the file's end."""
+        self.rows += 1
+        key = fields[self._key_position]
+        first_row = self._first_rows.setdefault(key, self.rows)
+        if first_row != self.rows:
+            self._copies.setdefault(key, [first_row]).append(self.rows)
+        violation = first_violation(self.entity, fields)
+        if violation is not None:
+            message = violation_message(self.entity, violation)
+            self._reject(self.rows, key, violation.column, violation.code, message)
+        elif self._parent is not None:
+            self._look_up(self._parent, key, fields[self._parent_key_position])
+
+    def finish(self) -> None:
+        """Reject every copy of a key that stands twice, unless the row has an earlier code."""
+        for key, copies in self._copies.items():
+            for row_no in copies:
+                reject = self.rejects.get(row_no)
+                if reject is None or reject.code == "row.parent_rejected":
+                    message = _duplicate_message(self.entity.key, row_no, copies)
+                    self._reject(row_no, key, self.entity.key, "row.duplicate_key", message)
+                    self.unresolved.discard(row_no)
+        self.rejected_keys = {reject.source_key for reject in self.rejects.values()}
+
+    def has(self, key: str) -> bool:
+        """Whether a row of the file has this key, rejected or not."""
+        return key in self._first_rows
+
+    def _look_up(self, parent: "_EntityRows", key: str, parent_key: str) -> None:
+        if not parent.has(parent_key):
+            self.unresolved.add(self.rows)
+        elif parent_key in parent.rejected_keys:
+            column = self.entity.header[self._parent_key_position]
+            message = f"{column} refers to a row of {parent.entity.file_name} that was rejected"
+            self._reject(self.rows, key, column, "row.parent_rejected", message)
+
+    def _reject(self, row_no: int, key: str, column: str, code: str, message: str) -> None:
+        self.rejects[row_no] = Reject(self.entity.name, row_no, key, column, code, message)
+
+
+def _duplicate_message(column: str, row_no: int, copies: Sequence[int]) -> str:
+    others = list(islice((other for other in copies if other != row_no), _MOST_ROWS_NAMED))
+    more = len(copies) - 1 - len(others)
+    rows = ", ".join(map(str, others)) + (f" and {more} more" if more else "")
+    return f"{column} stands in other rows of the file too: {rows}"
+
+
+async def _check_rows(
+    storage: DirectoryStorage, contract: Contract, files: Mapping[str, ObjectInfo]
+) -> list[_EntityRows]:
+    checked: dict[str, _EntityRows] = {}
+    for entity in contract.entities:
+        rows = _EntityRows(entity, None if entity.parent is None else checked[entity.parent])
+        pinned = files[entity.file_name]
+        async for records in _records(storage.read(pinned.name, pinned.generation), entity):
+            for record in records:
+                rows.take(fields_of(record))
+        rows.finish()
+        checked[entity.name] = rows
+    return list(checked.values())
+
+
+async def _records(chunks: AsyncIterator[bytes], entity: Entity) -> AsyncIterator[list[bytes]]:
+    reader = RecordReader(entity.file_name, entity.header)
+    async for chunk in chunks:
+        yield reader.feed(chunk)
+    yield reader.finish()
+
+
+def _result(load_id: str, checked: Iterable[_EntityRows], limit: RejectLimit) -> CheckResult:
+    failure = None
+    entities: dict[str, EntityCheck] = {}
+    rejects: list[Reject] = []
+    for rows in checked:
+        name, rejected = rows.entity.name, len(rows.rejects)
+        entities[name] = EntityCheck(rows.rows, rejected, len(rows.unresolved))
+        rejects += [rows.rejects[row_no] for row_no in sorted(rows.rejects)[:MOST_REJECTS_KEPT]]
+        try:
+            limit.check(rows.entity.file_name, rows=rows.rows, rejected=rejected)
+        except Rejected as over_limit:
+            failure = failure or over_limit.failure
+    return CheckResult(load_id, failure, entities, rejects)

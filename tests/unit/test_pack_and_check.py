@@ -1,0 +1,493 @@
+"""What `pack` writes and `check` says, on real folders."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from crossdock.offline_check import MOST_REJECTS_KEPT, CheckResult, EntityCheck, check, partner_of
+from crossdock.pack import DropNotFound, pack
+from shared.contracts.model import contracts
+from shared.csv_records import encode_record
+from shared.errors import Rejected
+from shared.manifest import MAX_MANIFEST_BYTES, parse_manifest
+from shared.partners import Partner, Partners
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+V1 = contracts()["v1"]
+FILE_NAMES = [entity.file_name for entity in V1.entities]
+CLEAN = EntityCheck(rows=1, rejected=0, unresolved=0)
+
+
+def customer(key: str, **values: str) -> list[str]:
+    return row("customers", source_customer_id=key, **values)
+
+
+def vehicle(key: str, parent: str, **values: str) -> list[str]:
+    return row("vehicles", source_vehicle_id=key, source_customer_id=parent, **values)
+
+
+def invoice(key: str, parent: str, **values: str) -> list[str]:
+    good = {
+        "invoice_number": "R-1",
+        "invoice_date": "2026-02-28",
+        "currency": "EUR",
+        "total": "1.50",
+    }
+    return row("invoices", source_invoice_id=key, source_vehicle_id=parent, **good | values)
+
+
+def line_item(key: str, parent: str, **values: str) -> list[str]:
+    good = {"line_number": "1", "quantity": "1", "unit_price": "1.5", "line_total": "1.50"}
+    return row("line_items", source_line_item_id=key, source_invoice_id=parent, **good | values)
+
+
+def row(entity: str, **values: str) -> list[str]:
+    fields = dict.fromkeys(V1.entity(entity).header, "") | values
+    return [fields[name] for name in V1.entity(entity).header]
+
+
+class Drop:
+    """A folder with one good row in each file, packed for partner acme."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self.write("customers", customer("C1"))
+        self.write("vehicles", vehicle("V1", "C1"))
+        self.write("invoices", invoice("I1", "V1"))
+        self.write("line_items", line_item("L1", "I1"))
+        self.pack()
+
+    def write(self, entity: str, *rows: list[str]) -> None:
+        lines = [encode_record(fields) for fields in (list(V1.entity(entity).header), *rows)]
+        text = "".join(f"{line}\n" for line in lines)
+        (self.folder / f"{entity}.csv").write_text(text, encoding="utf-8", newline="")
+
+    def pack(self) -> None:
+        pack(self.folder, self.folder.name, "acme", NOW)
+
+    def edit_manifest(self, edit: Callable[[dict[str, object]], object]) -> None:
+        document = json.loads((self.folder / "manifest.json").read_bytes())
+        edit(document)
+        (self.folder / "manifest.json").write_text(json.dumps(document))
+
+    def check(self, partners: Partners | None = None, partner: str | None = None) -> CheckResult:
+        return check(self.folder, partner=partner, partners=partners or Partners(), now=NOW)
+
+    def code(self) -> str | None:
+        failure = self.check().failure
+        return None if failure is None else failure.code
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Drop:
+    return Drop(tmp_path / "imports" / "acme" / "load-1")
+
+
+def test_pack_writes_a_manifest_that_describes_the_files(drop: Drop) -> None:
+    drop.write("customers", customer("C1", last_name="two\nlines, one row"), customer("C2"))
+
+    manifest = pack(drop.folder, "load-1", "acme", NOW)
+
+    data = (drop.folder / "manifest.json").read_bytes()
+    assert manifest == parse_manifest(data, folder_load_id="load-1", now=NOW, contracts=contracts())
+    assert (manifest.load_id, manifest.source_system) == ("load-1", "acme")
+    assert (manifest.schema_version, manifest.created_at) == ("v1", NOW)
+    assert [file.name for file in manifest.files] == FILE_NAMES
+    assert [file.rows for file in manifest.files] == [2, 1, 1, 1]
+    for file in manifest.files:
+        content = (drop.folder / file.name).read_bytes()
+        assert file.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_pack_takes_the_time_now_where_none_is_given(drop: Drop) -> None:
+    before = datetime.now(UTC)
+
+    created_at = pack(drop.folder, "load-1", "acme").created_at
+
+    assert before <= created_at <= datetime.now(UTC)
+
+
+def test_pack_leaves_nothing_in_the_folder_but_the_manifest(drop: Drop) -> None:
+    assert {path.name for path in drop.folder.iterdir()} == {*FILE_NAMES, "manifest.json"}
+
+
+def test_pack_names_every_file_that_is_missing(drop: Drop) -> None:
+    (drop.folder / "vehicles.csv").unlink()
+    (drop.folder / "line_items.csv").unlink()
+
+    with pytest.raises(DropNotFound, match=r"no vehicles\.csv, no line_items\.csv"):
+        pack(drop.folder, "load-1", "acme", NOW)
+    with pytest.raises(DropNotFound, match=r"no customers\.csv"):
+        pack(drop.folder / "nowhere", "load-1", "acme", NOW)
+
+
+@pytest.mark.parametrize(
+    ("load_id", "source_system", "created_at", "code"),
+    [
+        ("a b", "acme", NOW, "manifest.load_id_invalid"),
+        ("load-1", "acme.v2", NOW, "manifest.schema"),
+        ("load-1", "acme", datetime.now(UTC) + timedelta(days=1), "manifest.created_at_future"),
+    ],
+)
+def test_pack_refuses_what_no_manifest_may_say(
+    drop: Drop, load_id: str, source_system: str, created_at: datetime, code: str
+) -> None:
+    before = (drop.folder / "manifest.json").read_bytes()
+
+    with pytest.raises(Rejected) as caught:
+        pack(drop.folder, load_id, source_system, created_at)
+
+    assert caught.value.failure.code == code
+    assert (drop.folder / "manifest.json").read_bytes() == before
+
+
+def test_pack_refuses_a_time_without_a_zone(drop: Drop) -> None:
+    with pytest.raises(ValueError, match="zone"):
+        pack(drop.folder, "load-1", "acme", datetime(2026, 3, 1))  # noqa: DTZ001 - the case
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"a,b\n", "file.header_mismatch"),
+        (b"", "file.header_missing"),
+        (b"\x1f\x8b\x08\x00", "file.content_encoding"),
+    ],
+)
+def test_pack_refuses_a_file_that_no_load_could_take(drop: Drop, data: bytes, code: str) -> None:
+    (drop.folder / "invoices.csv").write_bytes(data)
+
+    with pytest.raises(Rejected) as caught:
+        pack(drop.folder, "load-1", "acme", NOW)
+    assert (caught.value.failure.code, caught.value.failure.file) == (code, "invoices.csv")
+
+
+def test_a_good_drop_is_ok(drop: Drop) -> None:
+    assert drop.check().to_json() == {
+        "ok": True,
+        "load_id": "load-1",
+        "failure": None,
+        "entities": {
+            entity.name: {"rows": 1, "rejected": 0, "unresolved": 0} for entity in V1.entities
+        },
+        "rejects": [],
+    }
+
+
+def test_a_header_alone_is_a_good_file(drop: Drop) -> None:
+    for entity in V1.entities:
+        drop.write(entity.name)
+    drop.pack()
+
+    assert drop.check().ok
+
+
+def test_a_failure_reads_as_in_the_report(drop: Drop) -> None:
+    drop.write("vehicles", vehicle("V1", "C1"), vehicle("V2", "C1"))
+
+    verdict = drop.check().to_json()
+
+    assert verdict["ok"] is False
+    assert verdict["failure"]["code"] == "file.checksum_mismatch"
+    assert verdict["failure"]["file"] == "vehicles.csv"
+    assert verdict["failure"].keys() == {"code", "message", "remedy", "file", "row", "column"}
+    assert (verdict["entities"], verdict["rejects"]) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("edit", "code"),
+    [
+        (lambda it: it.update(load_id="load-2"), "manifest.load_id_mismatch"),
+        (lambda it: it.update(source_system="globex"), "manifest.partner_mismatch"),
+        (lambda it: it.update(schema_version="v9"), "manifest.unknown_schema_version"),
+        (lambda it: it.update(created_at="2026-03-01T12:05:01Z"), "manifest.created_at_future"),
+        (lambda it: it["files"].pop(), "manifest.file_missing"),
+        (lambda it: it["files"][0].update(rows=2), "file.row_count_mismatch"),
+        (lambda it: it["files"][0].update(sha256="0" * 64), "file.checksum_mismatch"),
+        (lambda it: it["files"][3].update(totals={"line_total": "1.51"}), "file.total_mismatch"),
+        (lambda it: it["files"][3].update(totals={"line_total": "1.5"}), None),
+    ],
+)
+def test_the_manifest_is_held_to_the_validators_rules(
+    drop: Drop, edit: Callable[[dict[str, object]], object], code: str | None
+) -> None:
+    drop.edit_manifest(edit)
+
+    assert drop.code() == code
+    assert drop.check().load_id == "load-1"
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "manifest.invalid_json"),
+        (b"\xef\xbb\xbf{}", "manifest.invalid_json"),
+        (b" " * (MAX_MANIFEST_BYTES + 1), "manifest.too_large"),
+    ],
+)
+def test_an_unreadable_manifest_leaves_the_folders_name_as_load_id(
+    drop: Drop, data: bytes, code: str
+) -> None:
+    (drop.folder / "manifest.json").write_bytes(data)
+
+    assert (drop.code(), drop.check().load_id) == (code, "load-1")
+
+
+def test_the_folder_is_held_against_the_manifest(drop: Drop) -> None:
+    (drop.folder / "notes").mkdir()
+    assert drop.code() is None
+    (drop.folder / "notes" / "extra.csv").write_text("x")
+    assert drop.code() == "file.unexpected"
+    (drop.folder / "notes" / "extra.csv").unlink()
+    (drop.folder / "invoices.csv").unlink()
+    assert drop.code() == "file.missing"
+
+
+def test_a_folder_without_a_manifest_is_no_drop(tmp_path: Path) -> None:
+    with pytest.raises(DropNotFound, match=r"has no manifest\.json; write it with"):
+        check(tmp_path, partner=None, partners=Partners(), now=NOW)
+    with pytest.raises(DropNotFound, match="is no folder"):
+        check(tmp_path / "nowhere", partner=None, partners=Partners(), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("path", "named", "partner"),
+    [
+        ("imports/acme/load-1", None, "acme"),
+        ("imports/acme/load-1", "globex", "acme"),
+        ("exports/acme/load-1", "globex", "globex"),
+        ("exports/acme/load-1", None, "system"),
+    ],
+)
+def test_the_path_tells_the_partner_then_the_option_then_the_manifest(
+    tmp_path: Path, path: str, named: str | None, partner: str
+) -> None:
+    assert partner_of(tmp_path / path, named, "system") == partner
+
+
+def test_the_configured_partner_is_the_one_that_counts(tmp_path: Path) -> None:
+    drop = Drop(tmp_path / "load-1")
+    partners = Partners(partners={"acme": Partner(folder="box-7", source_system="acme")})
+
+    assert drop.check(partners, partner="box-7").ok
+    for partner, code in (("acme", "partner.unknown"), ("other", "manifest.partner_mismatch")):
+        failure = drop.check(partners, partner=partner).failure
+        assert failure is not None
+        assert failure.code == code
+
+
+def test_a_faulty_row_is_a_reject_with_its_place(drop: Drop) -> None:
+    drop.write("line_items", line_item("L1", "I1"), line_item("L2", "I1", quantity="1e3"))
+    drop.pack()
+
+    verdict = drop.check().to_json()
+
+    assert verdict["ok"] is True
+    assert verdict["entities"]["line_items"] == {"rows": 2, "rejected": 1, "unresolved": 0}
+    assert verdict["rejects"] == [
+        {
+            "entity": "line_items",
+            "row_no": 2,
+            "source_key": "L2",
+            "column": "quantity",
+            "code": "row.type",
+            "message": "quantity is not a number: optional sign, digits, and at most one point "
+            "between digits",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "column"),
+    [
+        ({"line_number": "12x"}, "row.type", "line_number"),
+        ({"unit_price": "1,234.50"}, "row.type", "unit_price"),
+        ({"unit_price": "\u0663"}, "row.type", "unit_price"),
+        ({"unit_price": "1.23456"}, "row.range", "unit_price"),
+        ({"line_number": "9223372036854775808"}, "row.range", "line_number"),
+        ({"item_type": "x" * 21}, "row.too_long", "item_type"),
+        ({"line_total": ""}, "row.required", "line_total"),
+        ({"source_line_item_id": "L1 "}, "row.key_whitespace", "source_line_item_id"),
+    ],
+)
+def test_each_row_rule_gives_its_code(
+    drop: Drop, values: dict[str, str], code: str, column: str
+) -> None:
+    fields = {"source_line_item_id": "L1", "source_invoice_id": "I1", "line_number": "1"}
+    fields |= {"quantity": "1", "unit_price": "1", "line_total": "1"}
+    drop.write("line_items", row("line_items", **fields | values))
+    drop.pack()
+
+    (reject,) = drop.check().rejects
+
+    assert (reject.code, reject.column) == (code, column)
+
+
+def test_every_copy_of_a_key_is_rejected_and_names_the_other_rows(drop: Drop) -> None:
+    drop.write(
+        "customers", customer("C1"), customer("C2"), customer("C2"), customer("C2", country="DEU")
+    )
+    drop.pack()
+
+    rejects = drop.check().rejects
+
+    assert [(it.row_no, it.code) for it in rejects] == [
+        (2, "row.duplicate_key"),
+        (3, "row.duplicate_key"),
+        (4, "row.too_long"),
+    ]
+    assert rejects[0].message.endswith(": 3, 4")
+    assert rejects[1].message.endswith(": 2, 4")
+
+
+def test_many_copies_are_counted_not_listed(drop: Drop) -> None:
+    drop.write("customers", *[customer("C1")] * 500)
+    drop.pack()
+
+    rejects = drop.check().rejects
+
+    assert rejects[0].message.endswith(": 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 489 more")
+    assert rejects[499].message.endswith(": 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 489 more")
+
+
+def test_keys_compare_byte_for_byte(drop: Drop) -> None:
+    keys = ["ABC", "abc", "\xe9", "e\u0301", "ß", "ss", "C1"]
+    drop.write("customers", *(customer(key) for key in keys))
+    drop.pack()
+
+    assert drop.check().rejects == []
+    assert drop.check().entities["customers"].rows == 7
+
+
+def test_a_rejected_parent_takes_its_children_with_it(drop: Drop) -> None:
+    drop.write("customers", customer("C1"), customer("C2", country="DEU"))
+    drop.write("vehicles", vehicle("V1", "C1"), vehicle("V2", "C2"))
+    drop.write("invoices", invoice("I1", "V1"), invoice("I2", "V2"))
+    drop.write("line_items", line_item("L1", "I1"), line_item("L2", "I2"))
+    drop.pack()
+
+    rejects = drop.check().rejects
+
+    assert [(it.entity, it.source_key, it.column, it.code) for it in rejects] == [
+        ("customers", "C2", "country", "row.too_long"),
+        ("vehicles", "V2", "source_customer_id", "row.parent_rejected"),
+        ("invoices", "I2", "source_vehicle_id", "row.parent_rejected"),
+        ("line_items", "L2", "source_invoice_id", "row.parent_rejected"),
+    ]
+
+
+def test_an_earlier_code_wins_over_a_rejected_parent(drop: Drop) -> None:
+    drop.write("customers", customer("C1", country="DEU"))
+    drop.write(
+        "vehicles", vehicle("V1", "C1", odometer="x"), vehicle("V2", "C1"), vehicle("V2", "C9")
+    )
+    drop.pack()
+
+    codes = [it.code for it in drop.check().rejects if it.entity == "vehicles"]
+
+    assert codes == ["row.type", "row.duplicate_key", "row.duplicate_key"]
+    assert drop.check().entities["vehicles"] == EntityCheck(rows=3, rejected=3, unresolved=0)
+
+
+def test_a_parent_outside_the_drop_is_unresolved_and_no_reject(drop: Drop) -> None:
+    drop.write("customers")
+    drop.pack()
+
+    result = drop.check()
+
+    assert result.ok
+    assert result.rejects == []
+    assert result.entities == {
+        "customers": EntityCheck(rows=0, rejected=0, unresolved=0),
+        "vehicles": EntityCheck(rows=1, rejected=0, unresolved=1),
+        "invoices": CLEAN,
+        "line_items": CLEAN,
+    }
+
+
+def test_rejects_over_the_limit_fail_the_load_and_are_still_listed(drop: Drop) -> None:
+    drop.write("customers", customer("C1"), *(customer(f"X{i}", country="DEU") for i in range(9)))
+    drop.pack()
+    assert drop.code() is None
+    drop.write("customers", customer("C1"), *(customer(f"X{i}", country="DEU") for i in range(10)))
+    drop.pack()
+
+    result = drop.check()
+
+    assert result.failure is not None
+    assert (result.failure.code, result.failure.file) == ("rejects.over_limit", "customers.csv")
+    assert "10 of 11 rows" in result.failure.message
+    assert len(result.rejects) == 10
+    assert result.entities["customers"] == EntityCheck(rows=11, rejected=10, unresolved=0)
+
+
+def test_descendants_count_towards_the_limit(drop: Drop) -> None:
+    drop.write("customers", customer("C1"), customer("C2", country="DEU"))
+    drop.write("vehicles", *(vehicle(f"V{i}", "C2" if i < 10 else "C1") for i in range(50)))
+    drop.write("invoices")
+    drop.write("line_items")
+    drop.pack()
+
+    failure = drop.check().failure
+
+    assert failure is not None
+    assert (failure.code, failure.file) == ("rejects.over_limit", "vehicles.csv")
+
+
+def test_a_partners_own_limit_is_the_one_that_counts(drop: Drop) -> None:
+    drop.write("customers", customer("C1"), *(customer(f"X{i}", country="DEU") for i in range(10)))
+    drop.pack()
+    partner = Partner(folder="acme", source_system="acme", reject_limit_percent=Decimal(100))
+
+    assert drop.check(Partners(partners={"acme": partner})).ok
+
+
+def test_stored_rejects_are_capped_and_their_count_is_exact(drop: Drop) -> None:
+    count = MOST_REJECTS_KEPT + 5
+    drop.write("customers", *(customer(f"X{i}", country="DEU") for i in range(count)))
+    drop.pack()
+
+    result = drop.check()
+
+    assert result.entities["customers"].rejected == count
+    assert len(result.rejects) == MOST_REJECTS_KEPT
+    assert result.rejects[-1].row_no == MOST_REJECTS_KEPT
+
+
+def test_odd_but_legal_texts_are_taken(drop: Drop) -> None:
+    names = [
+        "NULL",
+        "\\N",
+        '=cmd()|"x"',
+        "@x",
+        "<script>",
+        "a,b",
+        "two\nlines",
+        "😀",
+        "\u2028",
+        "\\",
+    ]
+    drop.write("customers", *(customer(f"C{i}", last_name=name) for i, name in enumerate(names)))
+    drop.pack()
+
+    assert drop.check().rejects == []
+
+
+def test_no_message_repeats_a_rows_value(drop: Drop) -> None:
+    secret = "sk-7731"
+    drop.write("customers", customer("C1", country=secret))
+    drop.write("vehicles", vehicle("V1", "C1", odometer=secret))
+    drop.write("invoices", invoice("I1", secret, total=secret))
+    drop.write("line_items", line_item(secret, "I1"), line_item(secret, "I1"))
+    drop.pack()
+
+    rejects = drop.check().rejects
+
+    assert len(rejects) == 5
+    assert not any(secret in reject.message for reject in rejects)
