@@ -119,9 +119,13 @@ class Drop:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in self.files.items():
             (folder / name).write_bytes(data)
-        text = json.dumps(self.manifest()).encode() if manifest is None else manifest
-        (folder / "manifest.json").write_bytes(text)
+        self.write_manifest(root, manifest)
         return folder
+
+    def write_manifest(self, root: Path, manifest: bytes | None = None) -> None:
+        """Write manifest.json alone, as a partner who corrects it does."""
+        text = json.dumps(self.manifest()).encode() if manifest is None else manifest
+        (root / self.prefix / "manifest.json").write_bytes(text)
 
 
 def later(minutes: int) -> datetime:

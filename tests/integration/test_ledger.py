@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 
 import pymysql
 import pytest
@@ -354,13 +353,13 @@ async def test_a_commit_that_never_came_through_is_a_fault_that_may_pass(
 
 
 @pytest.fixture
-async def rejected_replay(ledger: Ledger, database: Database) -> AsyncIterator[Claim]:
+async def rejected_replay(ledger: Ledger, database: Database) -> Claim:
     await new_load(database, State.STAGED)
     await finish(ledger, await claimed(ledger, event("upserter")))
     await finish(ledger, await claimed(ledger, event("reporter")))
     claim = await claimed(ledger, replay("upserter"))
     await ledger.fail(claim, Failure.of("rejects.over_limit", "too many", file="customers.csv"))
-    yield claim
+    return claim
 
 
 async def test_a_rejected_replay_of_an_applied_load_leaves_it_applied_and_is_told(
