@@ -86,7 +86,7 @@ def check(
 ) -> CheckResult:
     """Judge a drop in a folder of this machine.
 
-    Files are streamed; the keys of all rows are held in memory, some 150 bytes for each row.
+    Files are streamed; the keys of all rows are held in memory, some 200 bytes for each row.
 
     Args:
         directory: the drop; its name is the load_id's folder.
