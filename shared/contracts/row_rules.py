@@ -140,7 +140,7 @@ def _differs_sql(pattern: str, value: str) -> str:
 
 def _matches_sql(pattern: str, value: str) -> str:
     """Whether all of the value matches; `$` would overlook a line break at its end."""
-    return f"{value} REGEXP '(?s)^(?:{pattern})(?!.)'"
+    return f"({value} REGEXP '(?s)^(?:{pattern})(?!.)')"
 
 
 def _edge_is_white_space_sql(value: str) -> str:
