@@ -6,7 +6,7 @@ can know stays open: a parent that is not in the drop counts as unresolved, and 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -258,9 +258,11 @@ def _result(load_id: str, checked: Iterable[_EntityRows], limit: RejectLimit) ->
     for rows in checked:
         name, rejected = rows.entity.name, len(rows.rejects)
         entities[name] = EntityCheck(rows.rows, rejected, len(rows.unresolved))
-        rejects += [rows.rejects[row_no] for row_no in sorted(rows.rejects)[:MOST_REJECTS_KEPT]]
+        kept = [rows.rejects[row_no] for row_no in sorted(rows.rejects)[:MOST_REJECTS_KEPT]]
+        rejects += kept
         try:
             limit.check(rows.entity.file_name, rows=rows.rows, rejected=rejected)
-        except Rejected as over_limit:
-            failure = failure or over_limit.failure
+        except Rejected as over:
+            first = replace(over.failure, row=kept[0].row_no, column=kept[0].column)
+            failure = failure or first
     return CheckResult(load_id, failure, entities, rejects)

@@ -422,6 +422,7 @@ def test_rejects_over_the_limit_fail_the_load_and_are_still_listed(drop: Drop) -
 
     assert result.failure is not None
     assert (result.failure.code, result.failure.file) == ("rejects.over_limit", "customers.csv")
+    assert (result.failure.row, result.failure.column) == (2, "country")
     assert "10 of 11 rows" in result.failure.message
     assert len(result.rejects) == 10
     assert result.entities["customers"] == EntityCheck(rows=11, rejected=10, unresolved=0)
