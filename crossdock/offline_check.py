@@ -5,6 +5,7 @@ can know stays open: a parent that is not in the drop counts as unresolved, and 
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -19,13 +20,36 @@ from shared.contracts.model import Contract, Entity, contracts
 from shared.contracts.row_rules import first_violation, violation_message
 from shared.csv_records import RecordReader, fields_of
 from shared.errors import Failure, ObjectGone, Rejected
-from shared.manifest import MANIFEST_NAME, Manifest, check_manifest_size, parse_manifest
+from shared.manifest import (
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    Manifest,
+    check_manifest_size,
+    is_load_id,
+    is_source_system,
+    parse_manifest,
+)
 from shared.partners import Partners, RejectLimit
 from shared.storage.directory import DirectoryStorage
 from shared.storage.port import ObjectInfo
 
 MOST_REJECTS_KEPT: Final = 10_000
+UNKNOWN_PARTNER: Final = "unknown"
 _MOST_ROWS_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DropFolder:
+    """A drop on this machine, and the folder of the bucket that it stands for."""
+
+    directory: Path
+    partner: str
+    load_id: str
+
+    @property
+    def prefix(self) -> str:
+        """The folder's name in the bucket, with its final slash."""
+        return f"imports/{self.partner}/{self.load_id}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +78,7 @@ class CheckResult:
     """The verdict on a drop.
 
     Attributes:
-        load_id: the folder's name.
+        load_id: the folder's.
         failure: why the load would fail, or None.
         entities: the counts of each file, in load order; empty if the rows were not looked at.
         rejects: in the order of the files and rows, at most MOST_REJECTS_KEPT of each file.
@@ -89,7 +113,7 @@ def check(
     Files are streamed; the keys of all rows are held in memory, some 200 bytes for each row.
 
     Args:
-        directory: the drop; its name is the load_id's folder.
+        directory: the drop.
         partner: the partner's folder, where the path does not tell it.
         partners: who may speak for which source_system.
         now: the clock that created_at is held against.
@@ -98,7 +122,27 @@ def check(
         DropNotFound: there is no such folder, or no manifest.json in it.
         TransientFault: a file could not be read.
     """
-    return asyncio.run(_check(directory.resolve(), partner, partners, now))
+    return asyncio.run(_check(locate(directory, partner), partners, now))
+
+
+def locate(directory: Path, partner: str | None) -> DropFolder:
+    """The place in the bucket that a folder of this machine stands for.
+
+    A path that ends with `imports/{partner}/{load_id}` tells both names. Else the load_id is what
+    the manifest says, and the folder's name where the manifest does not say.
+
+    Raises:
+        DropNotFound: there is no such folder, or no manifest.json in it.
+    """
+    directory = directory.resolve()
+    path = directory / MANIFEST_NAME
+    if not path.is_file():
+        what = f"has no {MANIFEST_NAME}; write it with `crossdock pack`"
+        raise DropNotFound(f"{directory} {what if directory.is_dir() else 'is no folder'}")
+    claims = _claims(path)
+    load_id = directory.name if _is_placed(directory) else claims.get("load_id", directory.name)
+    source_system = claims.get("source_system", UNKNOWN_PARTNER)
+    return DropFolder(directory, partner_of(directory, partner, source_system), load_id)
 
 
 def partner_of(directory: Path, partner: str | None, source_system: str) -> str:
@@ -109,51 +153,63 @@ def partner_of(directory: Path, partner: str | None, source_system: str) -> str:
         partner: the name that was given instead.
         source_system: the manifest's, which counts where nothing else tells.
     """
-    parent = directory.resolve().parent
-    if parent.parent.name == "imports":
-        return parent.name
-    return partner or source_system
+    directory = directory.resolve()
+    return directory.parent.name if _is_placed(directory) else partner or source_system
 
 
-async def _check(
-    directory: Path, partner: str | None, partners: Partners, now: datetime
-) -> CheckResult:
+def _is_placed(directory: Path) -> bool:
+    return directory.parent.parent.name == "imports"
+
+
+def _claims(path: Path) -> dict[str, str]:
+    """The names that a manifest gives itself, believed only for where the drop belongs."""
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        return {}
     try:
-        return await _judge(directory, partner, partners, now)
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    rules = {"load_id": is_load_id, "source_system": is_source_system}
+    claims = {name: document.get(name) for name in rules}
+    return {
+        name: claim
+        for name, claim in claims.items()
+        if isinstance(claim, str) and rules[name](claim)
+    }
+
+
+async def _check(folder: DropFolder, partners: Partners, now: datetime) -> CheckResult:
+    try:
+        return await _judge(folder, partners, now)
     except Rejected as rejected:
         failure = rejected.failure
     except ObjectGone as gone:
         name = gone.name.rpartition("/")[2]
         failure = Failure.of("file.changed", f"{name} was replaced while it was read", file=name)
-    return CheckResult(directory.name, failure, {}, ())
+    return CheckResult(folder.load_id, failure, {}, ())
 
 
-async def _judge(
-    directory: Path, partner: str | None, partners: Partners, now: datetime
-) -> CheckResult:
-    prefix = f"imports/local/{directory.name}/"
-    storage = DirectoryStorage.mounting(directory, prefix)
-    manifest = _manifest(directory, now)
-    folder = partner_of(directory, partner, manifest.source_system)
-    check_partner(manifest, folder, partners)
-    files = await _files(storage, prefix, manifest)
+async def _judge(folder: DropFolder, partners: Partners, now: datetime) -> CheckResult:
+    storage = DirectoryStorage.mounting(folder.directory, folder.prefix)
+    manifest = _manifest(folder, now)
+    check_partner(manifest, folder.partner, partners)
+    files = await _files(storage, folder.prefix, manifest)
     contract = contracts()[manifest.schema_version]
     for entity in contract.entities:
         pinned = files[entity.file_name]
         chunks = storage.read(pinned.name, pinned.generation)
         await inspect_file(chunks, manifest.file(entity.file_name), entity)
     checked = await _check_rows(storage, contract, files)
-    return _result(directory.name, checked, partners.reject_limit(folder))
+    return _result(folder.load_id, checked, partners.reject_limit(folder.partner))
 
 
-def _manifest(directory: Path, now: datetime) -> Manifest:
-    path = directory / MANIFEST_NAME
-    if not path.is_file():
-        what = f"has no {MANIFEST_NAME}; write it with `crossdock pack`"
-        raise DropNotFound(f"{directory} {what if directory.is_dir() else 'is no folder'}")
+def _manifest(folder: DropFolder, now: datetime) -> Manifest:
+    path = folder.directory / MANIFEST_NAME
     check_manifest_size(path.stat().st_size)
     return parse_manifest(
-        path.read_bytes(), folder_load_id=directory.name, now=now, contracts=contracts()
+        path.read_bytes(), folder_load_id=folder.load_id, now=now, contracts=contracts()
     )
 
 

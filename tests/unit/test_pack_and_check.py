@@ -69,7 +69,7 @@ class Drop:
         (self.folder / f"{entity}.csv").write_text(text, encoding="utf-8", newline="")
 
     def pack(self) -> None:
-        pack(self.folder, self.folder.name, "acme", NOW)
+        pack(self.folder, "load-1", "acme", NOW)
 
     def edit_manifest(self, edit: Callable[[dict[str, object]], object]) -> None:
         document = json.loads((self.folder / "manifest.json").read_bytes())
@@ -254,6 +254,31 @@ def test_a_folder_without_a_manifest_is_no_drop(tmp_path: Path) -> None:
         check(tmp_path, partner=None, partners=Partners(), now=NOW)
     with pytest.raises(DropNotFound, match="is no folder"):
         check(tmp_path / "nowhere", partner=None, partners=Partners(), now=NOW)
+
+
+@pytest.mark.parametrize("name", ["load-1", "my export", "drop"])
+def test_a_folder_that_stands_nowhere_takes_the_manifests_load_id(
+    tmp_path: Path, name: str
+) -> None:
+    drop = Drop(tmp_path / name)
+
+    assert drop.check().to_json()["load_id"] == "load-1"
+    assert drop.check().ok
+    drop.edit_manifest(lambda it: it.update(created_at="yesterday"))
+    assert (drop.code(), drop.check().load_id) == ("manifest.schema", "load-1")
+    drop.edit_manifest(lambda it: it.update(load_id="../x"))
+    assert (drop.code(), drop.check().load_id) == ("manifest.load_id_invalid", name)
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b"[" * 30_000, b"\xff", b" " * 70_000])
+def test_a_folder_that_stands_nowhere_is_named_by_itself_if_the_manifest_cannot_be_read(
+    tmp_path: Path, data: bytes
+) -> None:
+    drop = Drop(tmp_path / "drop")
+    (drop.folder / "manifest.json").write_bytes(data)
+
+    assert drop.check().load_id == "drop"
+    assert not drop.check().ok
 
 
 @pytest.mark.parametrize(
