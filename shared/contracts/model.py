@@ -154,6 +154,8 @@ def _column(name: str, text: str) -> Column:
     size, scale = int(match["size"] or 0), int(match["scale"] or 0)
     if (kind in {Kind.TEXT, Kind.DECIMAL}) != (size > 0):
         raise ContractError(f"{name}: {text!r} needs a size, and only text and decimal have one")
+    if scale > size:
+        raise ContractError(f"{name}: {text!r} has more decimals than digits")
     return Column(name, kind, required=bool(match["required"]), size=size, scale=scale)
 
 
@@ -161,8 +163,9 @@ def _column(name: str, text: str) -> Column:
 def contracts() -> dict[str, Contract]:
     """Every contract that the project ships, by schema_version, oldest first."""
     folder = files("shared.contracts")
-    texts = sorted(item.name for item in folder.iterdir() if item.name.endswith(".toml"))
-    parsed = [Contract.parse(folder.joinpath(name).read_text(encoding="utf-8")) for name in texts]
+    names = [item.name for item in folder.iterdir() if item.name.endswith(".toml")]
+    names.sort(key=lambda name: (len(name), name))  # v2 before v10
+    parsed = [Contract.parse(folder.joinpath(name).read_text(encoding="utf-8")) for name in names]
     return {contract.schema_version: contract for contract in parsed}
 
 
