@@ -19,7 +19,7 @@ class ObjectInfo:
 
 
 class Storage(Protocol):
-    """One bucket. Names are relative to it: `imports/{partner}/{load_id}/customers.csv`."""
+    """One bucket. Names are relative to it: `imports/{partner}/{load_id}/{file}`."""
 
     @property
     def bucket(self) -> str:
