@@ -1,0 +1,112 @@
+"""docs/contract.md, by which a partner writes a drop, against the contract and its readers."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from crossdock.offline_check import check
+from services.upserter.checks import MOST_STORED_REJECTS
+from shared import manifest
+from shared.contracts.model import Column, Entity, Kind, contracts
+from shared.contracts.notation import parse_timestamp
+from shared.contracts.row_rules import _RULES
+from shared.csv_records.dialect import MAX_FIELD_BYTES
+from shared.errors import catalogue
+from shared.partners import FEWEST_REJECTS_OVER_LIMIT, Partners, RejectLimit
+from tests.pages import code, column, page, section, table, unquoted
+
+PAGE = page("docs/contract.md")
+V1 = contracts()["v1"]
+
+
+def type_of(column: Column) -> str:
+    sizes = {
+        Kind.TEXT: f"({column.size})",
+        Kind.DECIMAL: f"({column.size},{column.scale})",
+    }
+    return f"{column.kind}{sizes.get(column.kind, '')}"
+
+
+def test_the_files_stand_on_the_page_in_load_order() -> None:
+    headings = [
+        line.removeprefix("### ")
+        for line in section(PAGE, "## The entities").splitlines()
+        if line.startswith("### ")
+    ]
+    assert headings == [*(entity.file_name for entity in V1.entities), "Types", "Keys"]
+
+
+@pytest.mark.parametrize("entity", V1.entities, ids=lambda entity: entity.name)
+def test_a_files_table_tells_its_columns_types_and_keys(entity: Entity) -> None:
+    rows = table(section(PAGE, f"### {entity.file_name}"))
+    meanings = {entity.key: "the key"}
+    if entity.parent_key is not None:
+        meanings[entity.parent_key] = f"the parent: a key of {entity.parent}.csv"
+    assert [tuple(map(unquoted, row.values())) for row in rows] == [
+        (
+            one.name,
+            type_of(one),
+            "required" if one.required else "optional",
+            meanings.get(one.name, ""),
+        )
+        for one in entity.columns
+    ]
+
+
+def test_every_type_of_the_contract_is_explained() -> None:
+    used = {one.kind for entity in V1.entities for one in entity.columns}
+    explained = column(table(section(PAGE, "### Types")), "type")
+    assert {kind.partition("(")[0] for kind in explained} == used
+
+
+def test_the_example_is_a_valid_drop(tmp_path: Path) -> None:
+    example = section(PAGE, "### An example")
+    (document,) = code(example, "json")
+    facts = json.loads(document)
+    folder = tmp_path / "imports" / facts["source_system"] / facts["load_id"]
+    folder.mkdir(parents=True)
+    for entity, text in zip(V1.entities, code(example, "csv"), strict=True):
+        (folder / entity.file_name).write_bytes(text.encode())
+    (folder / "manifest.json").write_bytes(document.encode())
+
+    clock = parse_timestamp(facts["created_at"]) + timedelta(hours=1)
+    result = check(folder, partner=None, partners=Partners(), now=clock)
+
+    assert result.failure is None
+    assert not result.rejects
+    assert all(counts.rows and not counts.unresolved for counts in result.entities.values())
+
+
+def test_the_manifests_keys_are_those_that_are_read() -> None:
+    keys = column(table(section(PAGE, "## manifest.json")), "key")
+    assert [key for key in keys if "." not in key] == list(manifest._KEYS)
+    members = [key.removeprefix("files[].") for key in keys if "." in key]
+    assert members == list(manifest._FILE_KEYS)
+
+
+def test_the_reasons_of_a_reject_stand_in_the_order_in_which_a_row_gets_them() -> None:
+    rows = table(section(PAGE, "## Rejected rows"))
+    codes = column(rows, "code")
+    by_itself = [rule.code for rule in _RULES]
+    assert codes[: len(by_itself)] == by_itself
+    assert set(codes) == {code for code in catalogue() if code.startswith("row.")}
+
+
+@pytest.mark.parametrize(
+    ("heading", "promise"),
+    [
+        ("## manifest.json", f"at most {manifest.MAX_MANIFEST_BYTES // 1024} KiB"),
+        (
+            "## manifest.json",
+            f"not more than {manifest.FUTURE_TOLERANCE // timedelta(minutes=1)} minutes in the",
+        ),
+        ("## The CSV dialect", f"at most {MAX_FIELD_BYTES:,} bytes"),
+        ("## Rejected rows", f"more than {RejectLimit().percent} % of a file's rows"),
+        ("## Rejected rows", f"at least {FEWEST_REJECTS_OVER_LIMIT},"),
+        ("## Rejected rows", f"first {MOST_STORED_REJECTS:,} rejected rows"),
+    ],
+)
+def test_limits_are_those_of_the_code(heading: str, promise: str) -> None:
+    assert promise in " ".join(section(PAGE, heading).split())
