@@ -249,7 +249,8 @@ async def _hand_over(message: Message, handler: Handler) -> Response:
 def _first(fault: ValidationError) -> str:
     error = fault.errors(include_input=False, include_url=False, include_context=False)[0]
     place = ".".join(map(str, error["loc"]))
-    return f"{place}: {error['msg']}" if place else error["msg"]
+    reason = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {reason}" if place else reason
 
 
 def _refuse(status: HTTPStatus, reason: str) -> JSONResponse:
