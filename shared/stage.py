@@ -108,7 +108,8 @@ async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:
         return await _reject(claim, rejected, parts)
     except Exception as fault:
         log.exception("stage.postponed", **facts)
-        await parts.ledger.postpone(claim, fault)
+        if await parts.ledger.postpone(claim, fault):
+            log.error("load.needs_attention", **facts, attempts=claim.load.attempts + 1)
         return Answer.RETRY
     log.info("stage.finished", **facts)
     return Answer.DONE

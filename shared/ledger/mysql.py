@@ -135,8 +135,11 @@ class Ledger:
             await outbox.add(database, load, TOPIC_OF[State.FAILED], claim.run)
             await _wake_waiting(database, load)
 
-    async def postpone(self, claim: Claim, error: BaseException) -> None:
+    async def postpone(self, claim: Claim, error: BaseException) -> bool:
         """Give the lease back after a fault that may pass, to be taken up again later.
+
+        Returns:
+            Whether the load has been tried often enough and now waits for a person.
 
         Raises:
             TransientFault: the database is unreachable; the lease then ends by itself.
@@ -155,6 +158,7 @@ class Ledger:
         async with connect(self.url) as database, database.transaction():
             if await database.execute(SQL["postpone"], values):
                 await note(database, claim.load.load_id, "postponed", claim=claim, detail=text)
+        return claim.load.attempts + 1 >= settings.attempts_before_attention
 
     async def wait(self, claim: Claim, waiting: Waiting) -> None:
         """Give the lease back until the load that goes first has ended."""

@@ -5,49 +5,19 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from crossdock.pipeline import Ending, Followed, run_arrival, subscribe_stages
+from crossdock.pipeline import Ending, run_arrival, subscribe_stages
 from shared.bus.memory import MemoryBus
 from shared.events import Event, Topic
-from shared.gcs_notification import Arrival, arrival_of, notification_of
 from shared.ledger.states import State
 from shared.mysql.connect import Database
 from shared.stage import Parts
 from shared.sweep import sweep
 from tests.drops import ROWS, Drop, csv_bytes, later
+from tests.loads import arrival, counts, report, run
 from tests.production import content, is_empty
-
-
-async def arrival(parts: Parts, drop: Drop) -> Arrival:
-    found = await parts.storage.stat(drop.prefix + "manifest.json")
-    assert found is not None
-    read = arrival_of(parts.storage.bucket, found.name, found.generation)
-    assert read is not None
-    return read
-
-
-async def run(parts: Parts, drop: Drop) -> Followed:
-    """What `crossdock run` does with a drop that lies in the bucket."""
-    bus = MemoryBus(max_attempts=3, backoff_seconds=0.01)
-    return await run_arrival(
-        await arrival(parts, drop), replace(parts, bus=bus), bus, progress=lambda _: None
-    )
-
-
-async def report(database: Database, load_id: str = "load-1") -> dict[str, Any]:
-    text = await database.fetch_value(
-        "SELECT report FROM load_report WHERE load_id = %(load_id)s ORDER BY run DESC LIMIT 1",
-        {"load_id": load_id},
-    )
-    return dict(json.loads(text))
-
-
-def counts(told: dict[str, Any], name: str) -> dict[str, int]:
-    """Of each entity, one count."""
-    return {entity: numbers[name] for entity, numbers in told["entities"].items()}
 
 
 async def test_a_good_drop_is_loaded_with_every_value_as_delivered(
@@ -229,69 +199,6 @@ async def test_a_failed_replay_of_an_applied_load_leaves_it_as_it_was(
     assert (load.state, load.run, load.applied_run, load.reported_run) == (State.REPORTED, 2, 1, 2)
     told = await report(database)
     assert (told["run"], told["failure"]["code"]) == (2, "file.missing")
-
-
-async def test_two_loads_that_arrive_in_the_wrong_order_end_as_in_order(
-    parts: Parts, bucket_dir: Path, database: Database
-) -> None:
-    old = Drop()
-    rows = dict(ROWS)
-    rows["customers"] = [{**row, "city": "Later"} for row in ROWS["customers"]]
-    new = Drop.of(rows, load_id="load-2", created_at=later(1))
-    old.write(bucket_dir)
-    new.write(bucket_dir)
-    await run(parts, new)
-    before = await content(database)
-    await run(parts, old)
-    assert counts(await report(database, "load-1"), "stale") == dict.fromkeys(ROWS, 3)
-    after = await content(database)
-    assert {name: after[name] for name in ROWS} == {name: before[name] for name in ROWS}
-    assert (await report(database, "load-1"))["warnings"]
-
-
-async def test_a_newer_load_waits_while_an_older_one_is_on_its_way(
-    parts: Parts, bucket_dir: Path, database: Database
-) -> None:
-    old = Drop()
-    child = {name: rows for name, rows in ROWS.items() if name != "customers"}
-    new = Drop.of(child, load_id="load-2", created_at=later(1))
-    old.write(bucket_dir)
-    new.write(bucket_dir)
-    bus = MemoryBus()
-    parts = replace(parts, bus=bus)
-    await database.execute(
-        "INSERT INTO load_ledger (load_id, source_system, partner, bucket, prefix, state, reached,"
-        " run, owned, version, received_at, started_at, updated_at, lease_until) "
-        "VALUES ('held', 'acme', 'acme', 'drops', 'imports/acme/held/', 'received', 'received', 1,"
-        " TRUE, 1, NOW(6), NOW(6), NOW(6), NOW(6) + INTERVAL 1 HOUR)"
-    )
-    newer = await arrival(parts, new)
-
-    subscribe_stages(bus, parts, lambda _: None)
-    notification = notification_of(newer.bucket, newer.object_name, newer.generation)
-    await bus.publish(Topic.ARRIVED, b"{}", notification)
-    await bus.drain()
-    load = await parts.ledger.read("load-2")
-    assert load is not None
-    assert (load.state, load.waiting_since is not None) == (State.STAGED, True)
-    assert is_empty(await content(database))
-
-
-async def test_a_load_that_has_waited_long_enough_goes_on_with_a_warning(
-    parts: Parts, bucket_dir: Path, database: Database
-) -> None:
-    await database.execute(
-        "INSERT INTO load_ledger (load_id, source_system, partner, bucket, prefix, state, reached,"
-        " run, owned, version, received_at, started_at, updated_at, lease_until) "
-        "VALUES ('held', 'acme', 'acme', 'drops', 'imports/acme/held/', 'received', 'received', 1,"
-        " TRUE, 1, NOW(6), NOW(6), NOW(6), NOW(6) + INTERVAL 1 HOUR)"
-    )
-    drop = Drop()
-    drop.write(bucket_dir)
-    patient = replace(parts, settings=parts.settings.model_copy(update={"order_wait_seconds": 0.5}))
-    followed = await run(patient, drop)
-    assert followed.ending is Ending.REPORTED
-    assert any("held" in warning for warning in (await report(database))["warnings"])
 
 
 async def test_a_manifest_whose_notification_was_lost_is_found_by_the_sweep(

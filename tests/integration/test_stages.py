@@ -1,0 +1,81 @@
+"""What a single stage does when it is passed, begun anew, or finds less than it left."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crossdock.pipeline import run_arrival
+from services.stager.stage import STAGE as STAGER
+from services.validator.stage import STAGE as VALIDATOR
+from shared.bus.memory import MemoryBus
+from shared.bus.port import Answer, Message
+from shared.clock import now
+from shared.errors import LeaseLost
+from shared.events import Event, Topic
+from shared.gcs_notification import notification_of
+from shared.ledger.delivery import Delivery
+from shared.ledger.lease import Claim
+from shared.mysql.connect import Database
+from shared.stage import Parts, run_stage
+from tests.drops import ROWS, Drop
+from tests.loads import arrival, counts, report
+
+
+async def validated(parts: Parts, drop: Drop) -> None:
+    """The drop after the validator, its event unpublished."""
+    found = await arrival(parts, drop)
+    attributes = notification_of(found.bucket, found.object_name, found.generation)
+    message = Message(b"{}", attributes, "validator.manifest.arrived", "1", now())
+    assert await run_stage(VALIDATOR, message, replace(parts, bus=MemoryBus())) is Answer.DONE
+
+
+async def test_a_stager_that_was_passed_commits_no_file(
+    parts: Parts, bucket_dir: Path, database: Database
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    await validated(parts, drop)
+    event = Event(load_id="load-1", event_id="e", run=1)
+    late = await parts.ledger.claim(Delivery("stager", event, "drops"), None)
+    assert isinstance(late, Claim)
+    await database.execute("UPDATE load_ledger SET fence = fence + 1")
+    with pytest.raises(LeaseLost):
+        await STAGER.run(late, parts)
+    for name in ROWS:
+        assert await database.fetch_value(f"SELECT COUNT(*) FROM staging_{name}") == 0
+
+
+async def test_a_restart_of_the_stager_begins_its_run_anew(
+    parts: Parts, bucket_dir: Path, database: Database
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    await validated(parts, drop)
+    await database.execute(
+        "INSERT INTO staging_customers (load_id, run, row_no, source_customer_id) "
+        "VALUES ('load-1', 1, 1, 'left by a dead worker'), ('load-1', 1, 99, 'and more of it')"
+    )
+    event = Event(load_id="load-1", event_id="e", run=1)
+    await run_stage(STAGER, Message(event.body(), {}, "stager", "1", now()), parts)
+    rows = await database.fetch_all("SELECT run, row_no FROM staging_customers")
+    assert [(row["run"], row["row_no"]) for row in rows] == [(1, 1), (1, 2), (1, 3)]
+
+
+async def test_a_row_that_vanished_after_the_upsert_is_reported_as_a_mismatch(
+    parts: Parts, bucket_dir: Path, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    bus = MemoryBus()
+    parts = replace(parts, bus=bus)
+    await run_arrival(await arrival(parts, drop), parts, bus, progress=lambda _: None)
+    await database.execute("DELETE FROM line_items LIMIT 1")
+    await bus.publish(Topic.UPSERTED, b'{"load_id": "load-1"}', {})
+    await bus.drain()
+    told = await report(database)
+    assert (told["state"], told["reconciled"], told["failure"]) == ("reported", False, None)
+    assert counts(told, "production") == dict.fromkeys(ROWS, 3) | {"line_items": 2}
+    assert "load.does_not_reconcile" in capsys.readouterr().out
+    outcome = "SELECT outcome FROM notification ORDER BY notification_no DESC LIMIT 1"
+    assert await database.fetch_value(outcome) == "mismatch"
