@@ -1,4 +1,4 @@
-"""Small drops, written by the contract alone: no code of the project under test has a part in it."""
+"""Small drops, written by the contract alone: none of the code under test has a part in it."""
 
 import csv
 import hashlib
