@@ -23,11 +23,8 @@ UNKNOWN = "-"
 
 def as_text(value: object, style: str = "") -> Text:
     """A value as a terminal may show it: no control character of it takes effect."""
-    shown = UNKNOWN if value is None else str(value)
-    return Text(
-        "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in shown),
-        style=style,
-    )
+    text = UNKNOWN if value is None else str(value)
+    return Text("".join(map(_harmless, text)), style=style)
 
 
 def render_report(report: Mapping[str, Any]) -> RenderableType:
@@ -81,3 +78,7 @@ def _render_entities(entities: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _number(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count:,}"
+
+
+def _harmless(char: str) -> str:
+    return char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}"

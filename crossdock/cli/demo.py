@@ -1,0 +1,262 @@
+"""`demo`: the sample drop from upload to report, on a stack of its own that leaves nothing."""
+
+import asyncio
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import typer
+from rich.console import Console
+
+from crossdock import pack as packing
+from crossdock.cli.environment import REPO_ROOT, STATE_DIR, read_settings
+from crossdock.cli.ledger_view import latest_report, read_milestones
+from crossdock.cli.output import show
+from crossdock.cli.run import exit_code_of, run_local
+from crossdock.cli.upload import upload_drop
+from crossdock.offline_check import DropFolder, locate
+from crossdock.stack import local, mysql_server, processes
+from crossdock.stack.errors import EmulatorMissingError, StackError
+from infra.local import sample
+from services.reporter.render import render_report
+from shared.clock import now
+from shared.errors import TransientFault
+from shared.ledger.mysql import Ledger
+from shared.mysql.migrate import migrate
+from shared.settings import Settings
+
+PARTNER, LOAD_ID = "demo", "sample-0001"
+SEED = 1
+PATIENCE_SECONDS = 180.0
+POLL_SECONDS = 0.1
+LOG_LINES = 10
+# The demo is the same whatever a project's settings are; these only say where the parts are.
+KEPT_SETTINGS = {"CROSSDOCK_MYSQL_URL", "CROSSDOCK_PUBSUB_EMULATOR"}
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def demo() -> None:
+    """Take the sample drop from upload to report on a local stack of its own; leave nothing."""
+    begun = time.monotonic()
+    with _interruptible(), _own_settings(), _own_database(), _own_folder() as folder:
+        try:
+            report = _on_stack(folder)
+        except EmulatorMissingError as missing:
+            show(f"{missing}", "Until then, the same four stages run in this process.")
+            report = _in_process(folder)
+        show("", render_report(report), "")
+    show(f"nothing is left running; {time.monotonic() - begun:.1f} s in all")
+    raise typer.Exit(exit_code_of(report))
+
+
+def _on_stack(folder: Path) -> dict[str, Any]:
+    """Upload the sample to a whole stack and follow it to its end."""
+    with _part("local stack started") as say:
+        stack = local.up(folder, REPO_ROOT, progress=say)
+    os.environ.update(stack.environment())
+    settings = read_settings()
+    drop = _sample_drop(folder)
+    with _part(f"uploaded to gs://{settings.bucket}/{drop.prefix}"):
+        asyncio.run(upload_drop(drop, settings.bucket))
+    return asyncio.run(_follow(folder, settings))
+
+
+def _in_process(folder: Path) -> dict[str, Any]:
+    """Run the sample through the same stages without Pub/Sub and storage."""
+    with _part("MySQL started") as say:
+        if "CROSSDOCK_MYSQL_URL" not in os.environ:
+            os.environ["CROSSDOCK_MYSQL_URL"] = mysql_server.ensure_started(
+                folder, progress=say
+            ).url
+        settings = read_settings(missing_file_grace_seconds=0)
+        asyncio.run(migrate(settings.mysql_url))
+    drop = _sample_drop(folder)
+    begun_at = now()
+    with _part("all four stages") as say:
+        report = run_local(drop, settings, say)
+    for line in _Stages(begun_at).lines(asyncio.run(read_milestones(settings.mysql_url, LOAD_ID))):
+        show(line)
+    return report
+
+
+def _sample_drop(folder: Path) -> DropFolder:
+    with _part("sample drop written and packed"):
+        directory = folder / "drop" / "imports" / PARTNER / LOAD_ID
+        rows = sample.generate(directory, seed=SEED)
+        packing.pack(directory, LOAD_ID, PARTNER)
+    show("  " + ", ".join(f"{count:,} {entity}" for entity, count in rows.items()))
+    return locate(directory, None)
+
+
+async def _follow(folder: Path, settings: Settings) -> dict[str, Any]:
+    """Print the end of each stage as the ledger shows it, and return the report.
+
+    Raises:
+        TransientFault: the load did not come to its end.
+    """
+    stages = _Stages(now())
+    ledger = Ledger(settings)
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    with _spinner() as spin:
+        while time.monotonic() < ends_at:
+            load = await ledger.read(LOAD_ID)
+            for line in stages.lines(await read_milestones(settings.mysql_url, LOAD_ID)):
+                show(line)
+            if load is not None and load.due_topic is None:
+                report = await latest_report(settings.mysql_url, LOAD_ID)
+                assert report is not None, "a load at its end has a report"
+                return report
+            spin(f"{'not yet noticed' if load is None else load.state.value} …")
+            await asyncio.sleep(POLL_SECONDS)
+    raise TransientFault(
+        f"the load did not come to its end within {PATIENCE_SECONDS:g} s\n{_ends_of_logs(folder)}"
+    )
+
+
+class _Stages:
+    """The ends of stages, each told once with the seconds since the one before."""
+
+    def __init__(self, begun_at: datetime) -> None:
+        self._told = 0
+        self._before = begun_at
+
+    def lines(self, milestones: list[dict[str, Any]]) -> Iterator[str]:
+        for milestone in milestones[self._told :]:
+            at = datetime.fromisoformat(milestone["at"])
+            seconds = max(0.0, (at - self._before).total_seconds())
+            yield f"{seconds:6.1f} s  {milestone['stage'] or 'manifest'} {milestone['outcome']}"
+            self._told += 1
+            self._before = at
+
+
+@contextmanager
+def _part(name: str) -> Iterator[local.Progress]:
+    """Time one part of the demo, and show what is being done meanwhile to who watches."""
+    begun = time.monotonic()
+    with _spinner() as spin:
+        yield spin
+    show(f"{time.monotonic() - begun:6.1f} s  {name}")
+
+
+@contextmanager
+def _spinner() -> Iterator[local.Progress]:
+    console = Console(stderr=True)
+    with console.status("") if console.is_terminal else nullcontext() as status:
+        yield lambda line: None if status is None else status.update(line)
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """The demo's own state, gone at its end, as is what an earlier demo left that was killed."""
+    STATE_DIR.mkdir(parents=True, exist_ok=True)
+    folder = STATE_DIR / "demo"
+    with closing(_Lock(STATE_DIR)):
+        _remove(folder)
+        try:
+            folder.mkdir()
+            yield folder
+        finally:
+            with _undisturbed():
+                _remove(folder)
+
+
+class _Lock:
+    """A folder that one process at a time holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as held:
+            os.close(self._descriptor)
+            raise StackError("another demo of this working copy runs; wait for its end") from held
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _remove(folder: Path) -> None:
+    local.down(folder, purge=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _own_settings() -> Iterator[None]:
+    """Take away this process's settings for the length of the demo."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("CROSSDOCK_") and name not in KEPT_SETTINGS:
+            del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _own_database() -> Iterator[None]:
+    """Where a setting names a MySQL server: a database of the demo's own there, dropped at its end.
+
+    Raises:
+        StackError: it cannot be made.
+    """
+    named = os.environ.get("CROSSDOCK_MYSQL_URL")
+    if named is None:
+        yield
+        return
+    name = f"crossdock_demo_{secrets.token_hex(4)}"
+    try:
+        os.environ["CROSSDOCK_MYSQL_URL"] = mysql_server.create_database(named, name)
+    except (pymysql.MySQLError, ValueError) as error:
+        raise StackError(
+            f"the demo cannot make a database of its own where CROSSDOCK_MYSQL_URL points: {error}"
+            "\nGrant CREATE and DROP to the account, or unset it: the demo then starts a server."
+        ) from error
+    try:
+        yield
+    finally:
+        with _undisturbed():
+            mysql_server.drop_database(named, name)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let every signal that ends the demo run its clean-up."""
+    with _handling(signal.default_int_handler):
+        yield
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no impatience leave half of a stack running."""
+    with _handling(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handling(handler: Any) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _ends_of_logs(folder: Path) -> str:
+    ends = []
+    for name in (*local.SERVICES, local.SWEEP):
+        path = processes.log_file(folder, name)
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        ends.append("\n".join((f"The end of {path.name}:", *lines)))
+    return "\n".join(ends)

@@ -1,0 +1,101 @@
+"""`pack` and `check`: a drop on the partner's own machine."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from crossdock import offline_check
+from crossdock import pack as packing
+from crossdock.cli.environment import partners_file
+from crossdock.cli.errors import ExitCode, WrongUsage
+from crossdock.cli.output import show, show_json
+from crossdock.cli.stack import Json
+from services.reporter.render import as_text, render_failure
+from shared.clock import now
+from shared.contracts.notation import parse_timestamp
+from shared.manifest import MANIFEST_NAME
+from shared.partners import load_partners
+
+MOST_REJECTS_SHOWN = 20
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the drop.")]
+PartnerName = Annotated[
+    str | None,
+    typer.Option(
+        "--partner",
+        metavar="P",
+        help="The partner's folder, where DIR does not end with imports/P/LOAD_ID; else the "
+        "manifest's source_system.",
+    ),
+]
+
+
+def pack(
+    directory: Directory,
+    *,
+    load_id: Annotated[str, typer.Option("--load-id", metavar="L", help="The drop's name.")],
+    source_system: Annotated[
+        str, typer.Option("--source-system", metavar="S", help="Who delivers.")
+    ],
+    created_at: Annotated[
+        str | None,
+        typer.Option(
+            "--created-at",
+            metavar="T",
+            help="The moment that the data stand for, RFC 3339; now if left out.",
+        ),
+    ] = None,
+) -> None:
+    """Write manifest.json for the CSV files in DIR: their rows counted, their bytes hashed."""
+    manifest = packing.pack(directory, load_id, source_system, _moment(created_at))
+    rows = ", ".join(f"{file.name} {file.rows:,} rows" for file in manifest.files)
+    show(f"wrote {directory / MANIFEST_NAME}: {rows}")
+
+
+def check(directory: Directory, *, partner: PartnerName = None, json: Json = False) -> None:
+    """Give the validator's verdict on the drop in DIR, without network or database."""
+    partners = load_partners(partners_file())
+    result = offline_check.check(directory, partner=partner, partners=partners, now=now())
+    if json:
+        show_json(result.to_json())
+    else:
+        show_verdict(result)
+    if not result.ok:
+        raise typer.Exit(ExitCode.REJECTED)
+
+
+def show_verdict(result: offline_check.CheckResult) -> None:
+    """Print what a check found."""
+    verdict = as_text("would be taken", "bold green")
+    show(as_text(result.load_id, "bold"), verdict if result.ok else "would be rejected")
+    if result.entities:
+        show(_table_of(result))
+    for reject in result.rejects[:MOST_REJECTS_SHOWN]:
+        place = f"{reject.entity} row {reject.row_no}, {reject.column}"
+        show(as_text(f"{place}: {reject.code}: {reject.message}"))
+    if len(result.rejects) > MOST_REJECTS_SHOWN:
+        show(f"and {len(result.rejects) - MOST_REJECTS_SHOWN} more rejects; --json lists them")
+    if result.failure is not None:
+        show(render_failure(result.failure.to_json()))
+
+
+def _table_of(result: offline_check.CheckResult) -> Table:
+    table = Table("entity")
+    for name in ("rows", "rejected", "parent not in the drop"):
+        table.add_column(name, justify="right")
+    for entity, counts in result.entities.items():
+        numbers = (counts.rows, counts.rejected, counts.unresolved)
+        table.add_row(as_text(entity), *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_timestamp(text)
+    except ValueError as problem:
+        raise WrongUsage(f"--created-at {text!r}: {problem}") from problem

@@ -1,0 +1,226 @@
+"""How the database, the bucket, the topics and the services are: facts read, then judged purely."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from http import HTTPStatus
+
+import httpx
+from google.api_core.exceptions import GoogleAPICallError, NotFound
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.pubsub_v1 import SubscriberClient
+from google.pubsub_v1.types import Subscription
+
+from crossdock.stack.local import StackInfo
+from crossdock.stack.topology import ACK_DEADLINE_SECONDS, PUSH_PATH
+from shared.clock import now
+from shared.errors import TransientFault
+from shared.events import SUBSCRIPTIONS
+from shared.mysql.connect import connect
+from shared.mysql.migrate import schema_differences
+from shared.settings import Settings
+from shared.storage.gcs import GcsStorage
+
+OLDEST_MYSQL = (8, 4)
+SMALLEST_PACKET_BYTES = 16 * 1024 * 1024
+# A drop may be dated 5 minutes ahead; a clock that is wrong by a tenth of it is worth a word.
+LARGEST_CLOCK_SKEW_SECONDS = 30.0
+ANSWER_SECONDS = 5.0
+START_THE_STACK = "Start it: `crossdock up` (local stack); else mend the setting or the network."
+
+MYSQL_FACTS = """SELECT VERSION() AS version, @@GLOBAL.local_infile AS local_infile,
+    @@SESSION.sql_mode AS sql_mode, @@GLOBAL.max_allowed_packet AS packet_bytes,
+    @@GLOBAL.performance_schema AS performance_schema, NOW(6) AS now"""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be so: whether it is, what was found, and how to mend it if it is not."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MySQLFacts:
+    """What a database says of itself; the skew is its clock minus this machine's, in seconds."""
+
+    version: str
+    local_infile: bool
+    sql_mode: str
+    packet_bytes: int
+    performance_schema: bool
+    clock_skew_seconds: float
+    schema_differences: Sequence[str]
+
+
+async def check_mysql(mysql_url: str) -> list[Check]:
+    """Whether the database can be reached, and is as the project needs it."""
+    try:
+        facts = await read_mysql(mysql_url)
+    except TransientFault as fault:
+        return [Check("mysql", ok=False, detail=str(fault), remedy=START_THE_STACK)]
+    return [Check("mysql", ok=True, detail="reachable"), *judge_mysql(facts)]
+
+
+async def read_mysql(mysql_url: str) -> MySQLFacts:
+    """Ask a database what it is like.
+
+    Raises:
+        TransientFault: it cannot be reached.
+    """
+    async with connect(mysql_url, program_name="crossdock:doctor") as database:
+        asked_at = now()
+        row = await database.fetch_one(MYSQL_FACTS)
+        answered_at = now()
+    assert row is not None, "a SELECT without FROM has one row"
+    here = asked_at + (answered_at - asked_at) / 2
+    return MySQLFacts(
+        version=row["version"],
+        local_infile=bool(row["local_infile"]),
+        sql_mode=row["sql_mode"],
+        packet_bytes=row["packet_bytes"],
+        performance_schema=bool(row["performance_schema"]),
+        clock_skew_seconds=(row["now"].replace(tzinfo=UTC) - here).total_seconds(),
+        schema_differences=await schema_differences(mysql_url),
+    )
+
+
+def judge_mysql(facts: MySQLFacts) -> Iterator[Check]:
+    """Hold a database's facts against what the project needs."""
+    found = tuple(int(number) for number in re.findall(r"\d+", facts.version)[:2])
+    yield _judged(
+        "mysql version",
+        found >= OLDEST_MYSQL and "maria" not in facts.version.lower(),
+        facts.version,
+        "Use MySQL 8.4 or later.",
+    )
+    yield _judged(
+        "mysql local_infile",
+        facts.local_infile,
+        "on" if facts.local_infile else "off",
+        "SET PERSIST local_infile = ON: the stager loads files with LOAD DATA LOCAL.",
+    )
+    yield _judged(
+        "mysql sql_mode",
+        "STRICT_ALL_TABLES" in facts.sql_mode,
+        facts.sql_mode,
+        "A proxy between here and the database resets what the session sets: go round it.",
+    )
+    yield _judged(
+        "mysql max_allowed_packet",
+        facts.packet_bytes >= SMALLEST_PACKET_BYTES,
+        f"{facts.packet_bytes} bytes",
+        f"SET PERSIST max_allowed_packet = {SMALLEST_PACKET_BYTES} or more.",
+    )
+    yield _judged(
+        "mysql performance_schema",
+        facts.performance_schema,
+        "on" if facts.performance_schema else "off",
+        "Start the server with performance_schema = ON: a dead worker's connection is found by it.",
+    )
+    yield _judged(
+        "mysql clock",
+        abs(facts.clock_skew_seconds) <= LARGEST_CLOCK_SKEW_SECONDS,
+        f"{facts.clock_skew_seconds:+.3f} s against this machine",
+        "Set both clocks by NTP: created_at is held against this one, leases against the other.",
+    )
+    yield _judged(
+        "schema",
+        not facts.schema_differences,
+        "current" if not facts.schema_differences else "a migration has not been applied",
+        "Run `crossdock migrate`.",
+    )
+
+
+async def check_bucket(settings: Settings) -> Check:
+    """Whether the bucket is there and may be listed."""
+    try:
+        storage = GcsStorage.connect(settings.bucket, settings.project)
+        try:
+            await storage.list_objects("crossdock-doctor/")
+        finally:
+            await storage.close()
+    except (TransientFault, GoogleAuthError) as fault:
+        return Check("bucket", ok=False, detail=str(fault), remedy=START_THE_STACK)
+    return Check("bucket", ok=True, detail=settings.bucket)
+
+
+def check_topology(project: str) -> Iterator[Check]:
+    """Whether each stage's subscription exists on its topic, and would not lose a message."""
+    try:
+        with SubscriberClient() as subscriber:
+            for service, topics in SUBSCRIPTIONS.items():
+                for topic in topics:
+                    name = f"{service}.{topic}"
+                    path = f"projects/{project}/subscriptions/{name}"
+                    yield judge_subscription(name, project, topic, _read(subscriber, path))
+    except (GoogleAPICallError, GoogleAuthError) as fault:
+        detail = f"{type(fault).__name__}: {fault}"
+        yield Check("pubsub", ok=False, detail=detail, remedy=START_THE_STACK)
+
+
+def judge_subscription(name: str, project: str, topic: str, found: Subscription | None) -> Check:
+    """Hold one subscription against what the stage behind it needs."""
+    what = f"subscription {name}"
+    if found is None:
+        return Check(
+            what,
+            ok=False,
+            detail=f"does not exist in project {project}",
+            remedy="Create it: infra/terraform does in the cloud, `crossdock up` on this machine.",
+        )
+    wrong = [
+        problem
+        for is_wrong, problem in (
+            (found.topic != f"projects/{project}/topics/{topic}", f"its topic is {found.topic}"),
+            (
+                not found.push_config.push_endpoint.endswith(PUSH_PATH),
+                f"its push endpoint {found.push_config.push_endpoint!r} does not end {PUSH_PATH}",
+            ),
+            (
+                found.ack_deadline_seconds < ACK_DEADLINE_SECONDS,
+                f"its ack deadline is {found.ack_deadline_seconds} s, not {ACK_DEADLINE_SECONDS} s",
+            ),
+            (not found.dead_letter_policy.dead_letter_topic, "it has no dead-letter policy"),
+            ("retry_policy" not in found, "it has no retry policy"),
+        )
+        if is_wrong
+    ]
+    return _judged(
+        what,
+        not wrong,
+        "; ".join(wrong) or f"pushes to {found.push_config.push_endpoint}",
+        "Create it anew: infra/terraform does in the cloud, `crossdock down` and `crossdock up` on "
+        "this machine.",
+    )
+
+
+def check_services(stack: StackInfo) -> Iterator[Check]:
+    """Whether each service of the local stack says that it is ready."""
+    for name, service in stack.services.items():
+        try:
+            answer = httpx.get(f"{service.url}/health/ready", timeout=ANSWER_SECONDS)
+        except httpx.HTTPError as fault:
+            ok, detail = False, f"{service.url}: {type(fault).__name__}: {fault}"
+        else:
+            ok = answer.status_code == HTTPStatus.OK
+            detail = f"{service.url}: {answer.status_code} {answer.text[:200]}"
+        yield _judged(f"service {name}", ok, detail, "`crossdock up` starts again what has died.")
+
+
+def _read(subscriber: SubscriberClient, path: str) -> Subscription | None:
+    try:
+        found: Subscription = subscriber.get_subscription(
+            subscription=path, timeout=ANSWER_SECONDS, retry=None
+        )
+    except NotFound:
+        return None
+    return found
+
+
+def _judged(check: str, ok: bool, detail: str, remedy: str) -> Check:
+    return Check(check, ok, detail, None if ok else remedy)

@@ -1,0 +1,62 @@
+-- What an operator asks of the ledger. All times are UTC.
+
+-- name: list_loads
+-- The newest loads, as far as a list shows them.
+SELECT load_id, source_system, partner, bucket, prefix, state, run, lease_owner, lease_until,
+    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run,
+    failure_code, failure_message, failure_file, failure_row, failure_column, schema_version,
+    created_at, received_at, started_at, updated_at, NOW(6) AS now
+FROM load_ledger ORDER BY received_at DESC, load_id LIMIT %(most)s;
+
+-- name: count_loads
+-- How many loads there are.
+SELECT COUNT(*) FROM load_ledger;
+
+-- name: read_load
+-- One load, with what a list has no room for.
+SELECT load_id, source_system, partner, bucket, prefix, state, run, lease_owner, lease_until,
+    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run,
+    failure_code, failure_message, failure_file, failure_row, failure_column, schema_version,
+    created_at, received_at, started_at, updated_at, warnings, validated_run, NOW(6) AS now
+FROM load_ledger WHERE load_id = %(load_id)s;
+
+-- name: list_refused
+-- The newest manifests that were refused; they have no load of their own.
+SELECT bucket, object, generation, load_id, verdict, failure_code, failure_message, noticed_at
+FROM arrival WHERE verdict = 'refused' ORDER BY noticed_at DESC LIMIT %(most)s;
+
+-- name: list_arrivals
+-- Every manifest that arrived for a load, and what became of it.
+SELECT bucket, object, generation, load_id, verdict, failure_code, failure_message, noticed_at
+FROM arrival WHERE load_id = %(load_id)s ORDER BY noticed_at;
+
+-- name: read_arrival
+-- What became of one manifest.
+SELECT bucket, object, generation, load_id, verdict, failure_code, failure_message, noticed_at
+FROM arrival
+WHERE bucket = %(bucket)s AND object = %(object)s AND generation = %(generation)s;
+
+-- name: list_milestones
+-- When each run of each stage ended, and how.
+SELECT run, stage, kind, happened_at FROM load_event
+WHERE load_id = %(load_id)s AND kind IN ('finished', 'failed') ORDER BY event_no;
+
+-- name: list_history
+-- The newest lines of a load's history, the newest first.
+SELECT run, stage, kind, detail, happened_at FROM load_event
+WHERE load_id = %(load_id)s ORDER BY event_no DESC LIMIT %(most)s;
+
+-- name: list_files
+-- The files of a run as they were validated.
+SELECT entity, name, row_count, sha256, size_bytes, generation FROM load_file
+WHERE load_id = %(load_id)s AND run = %(run)s;
+
+-- name: list_counts
+-- What the newest run that counted rows did with each entity's.
+SELECT run, entity, staged, inserted, updated, unchanged, stale, rejected FROM load_count
+WHERE load_id = %(load_id)s
+    AND run = (SELECT MAX(run) FROM load_count WHERE load_id = %(load_id)s);
+
+-- name: latest_report
+-- The report of the newest run that has one.
+SELECT report FROM load_report WHERE load_id = %(load_id)s ORDER BY run DESC LIMIT 1;

@@ -1,0 +1,93 @@
+"""The documents of `status` as tables."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+from crossdock.cli.ledger_view import situation
+from services.reporter.render import as_text, render_failure
+
+FACTS = ("state", "run", "source_system", "bucket", "folder", "created_at", "received_at")
+STYLE_OF_STATE = {"reported": "green", "failed": "red"}
+
+Document = Mapping[str, Any]
+
+
+def render_list(document: Document) -> Iterator[RenderableType]:
+    """The newest loads, and the manifests that were refused."""
+    loads, refused = document["loads"], document["refused"]
+    if not loads:
+        yield Text("no loads yet")
+    else:
+        yield _render_loads(loads)
+    if len(loads) < document["total"]:
+        yield Text(f"the newest {len(loads)} of {document['total']} loads")
+    if refused:
+        yield _render_rows(
+            "Manifests that were refused",
+            ("received", "manifest", "code", "message"),
+            [
+                (
+                    arrival["noticed_at"],
+                    arrival["object"],
+                    (arrival["failure"] or {}).get("code"),
+                    (arrival["failure"] or {}).get("message"),
+                )
+                for arrival in refused
+            ],
+        )
+
+
+def render_load(document: Document) -> Iterator[RenderableType]:
+    """One load: where it stands and why, its stages' times, files, counts and history."""
+    yield as_text(document["load_id"], "bold")
+    facts = Table.grid(padding=(0, 2))
+    for name in FACTS:
+        facts.add_row(name, as_text(document[name]))
+    if not document["failure"] and situation(document):
+        facts.add_row("now", as_text(situation(document)))
+    yield facts
+    if document["failure"]:
+        yield render_failure(document["failure"])
+    for warning in document["warnings"]:
+        yield Text.assemble(("warning: ", "yellow"), as_text(warning))
+    if document["milestones"]:
+        yield _render_dicts("Stages", ("at", "run", "stage", "outcome"), document["milestones"])
+    if document["files"]:
+        names = ("name", "rows", "bytes", "generation", "sha256")
+        yield _render_dicts("Files", names, document["files"])
+    if document["counts"]:
+        rows = [{"entity": name, **counts} for name, counts in document["counts"].items()]
+        yield _render_dicts("Counts", tuple(rows[0]), rows)
+    yield _render_dicts("History", ("at", "run", "stage", "kind", "detail"), document["history"])
+
+
+def _render_loads(loads: Sequence[Document]) -> Table:
+    table = Table(Column("load", overflow="fold"), "source_system", "state", "run", "received")
+    table.add_column("now", overflow="fold")
+    for load in loads:
+        table.add_row(
+            as_text(load["load_id"]),
+            as_text(load["source_system"]),
+            as_text(load["state"], STYLE_OF_STATE.get(load["state"], "")),
+            str(load["run"]),
+            as_text(load["received_at"]),
+            as_text(situation(load)),
+        )
+    return table
+
+
+def _render_dicts(title: str, names: Sequence[str], rows: Sequence[Document]) -> Table:
+    return _render_rows(title, names, [tuple(row[name] for name in names) for row in rows])
+
+
+def _render_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(as_text, row))
+    return table
