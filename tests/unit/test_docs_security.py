@@ -1,0 +1,33 @@
+"""What SECURITY.md says is kept narrow, against the code."""
+
+import ast
+import re
+
+from tests.pages import ROOT
+
+ROOMS = ("crossdock", "services", "shared")
+DDL = re.compile(
+    r"\b(CREATE|ALTER|DROP|TRUNCATE|RENAME)\s+(TEMPORARY\s+)?(TABLE|VIEW|INDEX|USER)\b"
+)
+
+
+def test_only_the_stagers_connection_may_send_a_stream() -> None:
+    asking = {
+        path.relative_to(ROOT).as_posix()
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.keyword)
+        and node.arg == "local_infile"
+        and isinstance(node.value, ast.Constant)
+        and node.value.value is True
+    }
+    assert asking == {"services/stager/stage.py"}
+
+
+def test_no_service_runs_ddl() -> None:
+    for path in (ROOT / "services").rglob("*"):
+        if path.suffix in {".py", ".sql"}:
+            assert not DDL.search(path.read_text(encoding="utf-8")), path
+    migration = (ROOT / "shared/mysql/migrations/0001_ledger.sql").read_text(encoding="utf-8")
+    assert DDL.search(migration)
