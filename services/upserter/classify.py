@@ -1,0 +1,110 @@
+"""Before the transaction: what is to be done with every staged row, kept in work rows."""
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Final
+
+from services.upserter import gate
+from services.upserter.attempt import Attempt, Counts, Prepared
+from services.upserter.checks import record_rejects
+from services.upserter.identity import Contested, hashed_id, yielding
+from services.upserter.plan import EntityPlan
+from shared.mysql.connect import Database
+
+ROWS_A_DELETE: Final = 50_000
+ROWS_A_CLASSIFY: Final = 50_000
+
+
+async def prepare(database: Database, plans: Sequence[EntityPlan], attempt: Attempt) -> Prepared:
+    """Classify every row of the load, parents first; nothing of production is touched.
+
+    Rejected rows stay among the work rows until all files are done: by them a child whose parent
+    was rejected is told from an orphan.
+    """
+    epoch = await gate.read_epoch(database, attempt)
+    is_late = await gate.is_late(database, attempt)
+    await _forget_earlier(database, plans, attempt)
+    counts: dict[str, Counts] = {}
+    for plan in plans:
+        await _classify(database, plan, attempt)
+        counts[plan.entity.name] = await _settle(database, plan, attempt, is_late=is_late)
+    for plan in plans:
+        if counts[plan.entity.name].rejected:
+            await database.execute(plan.sql["drop_refused"], attempt.keys())
+    return Prepared(epoch, is_late, counts)
+
+
+async def _forget_earlier(
+    database: Database, plans: Sequence[EntityPlan], attempt: Attempt
+) -> None:
+    for plan in plans:
+        while await database.execute(plan.sql["forget_earlier"], attempt.keys(most=ROWS_A_DELETE)):
+            pass
+        await database.execute(plan.sql["forget_rejects"], attempt.keys())
+
+
+async def _classify(database: Database, plan: EntityPlan, attempt: Attempt) -> None:
+    last_row = await database.fetch_value(plan.sql["last_row"], attempt.keys())
+    for first_row in range(1, (last_row or 0) + 1, ROWS_A_CLASSIFY):
+        rows = {"first_row": first_row, "last_row": first_row + ROWS_A_CLASSIFY - 1}
+        await database.execute(plan.sql["classify"], attempt.keys(**rows))
+
+
+async def _settle(
+    database: Database, plan: EntityPlan, attempt: Attempt, *, is_late: bool
+) -> Counts:
+    has_shared_ids = await database.fetch_value(plan.sql["has_shared_ids"], attempt.keys())
+    if has_shared_ids:
+        await database.execute(plan.sql["refuse_copies"], attempt.keys())
+    counts = await _count(database, plan, attempt)
+    if counts.rejected:
+        await record_rejects(database, plan, attempt)
+    if counts.inserted:
+        await _settle_collisions(database, plan, attempt)
+    if has_shared_ids:
+        await database.execute(plan.sql["yield_to_survivor"], attempt.keys())
+    if is_late:
+        await database.execute(plan.sql["yield_to_newer_loads"], attempt.keys())
+    return await _count(database, plan, attempt) if has_shared_ids or is_late else counts
+
+
+async def _count(database: Database, plan: EntityPlan, attempt: Attempt) -> Counts:
+    rows = await database.fetch_all(plan.sql["count_actions"], attempt.keys())
+    by_action = {row["action"]: row["row_count"] for row in rows}
+    return Counts(
+        staged=await database.fetch_value(plan.sql["count_staged"], attempt.keys()),
+        inserted=by_action.get("insert", 0),
+        updated=by_action.get("update", 0),
+        unchanged=by_action.get("unchanged", 0),
+        stale=by_action.get("stale", 0),
+        rejected=by_action.get(None, 0),
+    )
+
+
+async def _settle_collisions(database: Database, plan: EntityPlan, attempt: Attempt) -> None:
+    rows = await database.fetch_all(plan.sql["contested_ids"], attempt.keys())
+    contested = [
+        Contested(row["row_no"], row["source_key"], row["internal_id"], bool(row["is_taken"]))
+        for row in rows
+    ]
+    for loser in yielding(contested):
+        internal_id = await _free_id(database, plan, attempt, loser.source_key)
+        values = attempt.keys(
+            source_key=loser.source_key,
+            row_no=loser.row_no,
+            hashed_id=loser.internal_id,
+            internal_id=internal_id,
+        )
+        for statement in ("forget_collision", "register_collision", "give_other_id"):
+            await database.execute(plan.sql[statement], values)
+
+
+async def _free_id(database: Database, plan: EntityPlan, attempt: Attempt, key: str) -> int:
+    for number in count(1):
+        candidate = hashed_id(
+            plan.entity.name, attempt.source_system, key, attempt=number, bits=plan.id_bits
+        )
+        values = attempt.keys(internal_id=candidate)
+        if not await database.fetch_value(plan.sql["is_id_taken"], values):
+            return candidate
+    raise AssertionError("count() does not end")

@@ -1,0 +1,79 @@
+"""Whose turn it is: one upsert at a time for each source_system, and older loads first."""
+
+from typing import Final
+
+import pymysql
+
+from services.upserter.attempt import Attempt
+from shared.errors import Waiting
+from shared.ledger.states import Load
+from shared.mysql.connect import Database
+from shared.mysql.queries import load_queries
+
+_SQL: Final = load_queries("services.upserter", "gate.sql")
+_LOCK_NOWAIT: Final = 3572
+
+
+class PlanOutdated(Exception):  # noqa: N818 - a fact about the plan, not an error
+    """Another upsert committed since the plan was made; it has to be made again."""
+
+
+async def read_epoch(database: Database, attempt: Attempt) -> int:
+    """What a plan made from now on rests on: the upserts of the source_system that committed."""
+    epoch: int | None = await database.fetch_value(_SQL["read_epoch"], attempt.keys())
+    if epoch is None:
+        await database.execute(_SQL["add_gate"], attempt.keys())
+        return await read_epoch(database, attempt)
+    return epoch
+
+
+async def is_late(database: Database, attempt: Attempt) -> bool:
+    """Whether a newer load of the source_system was applied already."""
+    return bool(await database.fetch_value(_SQL["newer_is_applied"], attempt.keys()))
+
+
+async def let_older_go_first(
+    database: Database, attempt: Attempt, load: Load, most_seconds: float
+) -> str | None:
+    """Give way to an older load that is on its way, unless this one has waited long enough.
+
+    Returns:
+        What a person should know if it goes on before the older one, else None.
+
+    Raises:
+        Waiting: an older load goes first.
+    """
+    older = await database.fetch_value(_SQL["older_in_flight"], attempt.keys())
+    if older is None:
+        return None
+    since = load.waiting_since
+    waited_seconds = 0.0 if since is None else (load.now - since).total_seconds()
+    if since is None or waited_seconds < most_seconds:
+        raise Waiting(f"the older load {older} goes first", counts_towards_limit=True)
+    return (
+        f"went on after waiting {waited_seconds:.0f} s for the older load {older}, "
+        "which will come late; children of what only that load brings were rejected as orphans"
+    )
+
+
+async def take_gate(database: Database, attempt: Attempt, epoch: int) -> None:
+    """Keep every other upsert of the source_system out until the open transaction ends.
+
+    Raises:
+        Waiting: another one is inside.
+        PlanOutdated: another one has been inside since the epoch was read.
+    """
+    try:
+        found = await database.fetch_value(_SQL["take_gate"], attempt.keys())
+    except pymysql.err.OperationalError as error:
+        if error.args[0] != _LOCK_NOWAIT:
+            raise
+        reason = f"another load of {attempt.source_system} is being applied"
+        raise Waiting(reason, counts_towards_limit=False) from None
+    if found != epoch:
+        raise PlanOutdated(f"{attempt.source_system} went from epoch {epoch} to {found}")
+
+
+async def advance_epoch(database: Database, attempt: Attempt) -> None:
+    """Tell all who have a plan for this source_system that it holds no longer."""
+    await database.execute(_SQL["advance_epoch"], attempt.keys())

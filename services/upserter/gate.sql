@@ -1,0 +1,31 @@
+-- Whose turn it is: one upsert at a time for each source_system, older loads first.
+
+-- name: read_epoch
+-- How many upserts of this source_system have committed; what is worked out now rests on it.
+SELECT epoch FROM source_gate WHERE source_system = %(source_system)s
+
+-- name: add_gate
+-- The gate of a source_system that comes for the first time.
+INSERT IGNORE INTO source_gate (source_system) VALUES (%(source_system)s)
+
+-- name: take_gate
+-- Held until the transaction ends; refused at once where another load holds it.
+SELECT epoch FROM source_gate WHERE source_system = %(source_system)s FOR UPDATE NOWAIT
+
+-- name: advance_epoch
+-- What others have worked out for this source_system holds no longer.
+UPDATE source_gate SET epoch = epoch + 1 WHERE source_system = %(source_system)s
+
+-- name: older_in_flight
+-- The oldest load that is older than this one and has still to be applied or to fail.
+SELECT load_id FROM load_ledger
+WHERE source_system = %(source_system)s AND live_version < %(version)s
+    AND state IN ('received', 'validated', 'staged')
+ORDER BY live_version LIMIT 1
+
+-- name: newer_is_applied
+-- Whether this load comes late.
+SELECT EXISTS (
+    SELECT 1 FROM load_ledger
+    WHERE source_system = %(source_system)s AND version > %(version)s AND applied_fence IS NOT NULL
+)

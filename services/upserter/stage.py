@@ -1,0 +1,69 @@
+"""The upserter: staged rows into production, in the transaction that also moves the ledger."""
+
+from typing import Final
+
+import pymysql
+
+from services.upserter.attempt import Attempt
+from services.upserter.checks import hold_limit
+from services.upserter.classify import prepare
+from services.upserter.gate import PlanOutdated, advance_epoch, let_older_go_first, take_gate
+from services.upserter.plan import EntityPlan, plan_of
+from services.upserter.write import assert_reconciled, record_counts, write
+from shared.contracts.model import contract_of
+from shared.errors import TransientFault
+from shared.ledger.lease import Claim
+from shared.mysql.connect import Database
+from shared.stage import Parts, Stage
+
+MOST_PLANS: Final = 3
+_DUPLICATE_ENTRY: Final = 1062
+
+
+async def upsert(claim: Claim, parts: Parts) -> None:
+    """Bring a staged load into production.
+
+    A plan holds only as long as no other upsert changes what it rests on; then it is made again.
+
+    Raises:
+        Rejected: too many rows are rejected, or the counts do not agree; production is untouched.
+        Waiting: another load of the source_system goes first.
+        LeaseLost: another worker took over.
+        TransientFault: the database did not answer, or other loads kept coming in between.
+    """
+    plans = plan_of(contract_of(claim.load.schema_version))
+    async with parts.ledger.connect(claim) as database:
+        for _ in range(MOST_PLANS):
+            try:
+                await _upsert_once(claim, parts, database, plans)
+            except PlanOutdated:
+                continue
+            except pymysql.err.IntegrityError as error:
+                if error.args[0] != _DUPLICATE_ENTRY:
+                    raise
+                continue  # another source_system was given one of these ids meanwhile
+            return
+    raise TransientFault(f"other loads changed what {claim.load.load_id} rests on, time and again")
+
+
+async def _upsert_once(
+    claim: Claim, parts: Parts, database: Database, plans: tuple[EntityPlan, ...]
+) -> None:
+    attempt = Attempt.of(claim)
+    most_seconds = parts.settings.order_wait_seconds
+    await let_older_go_first(database, attempt, claim.load, most_seconds)
+    prepared = await prepare(database, plans, attempt)
+    limit = parts.partners.reject_limit(claim.load.partner)
+    await hold_limit(database, plans, attempt, prepared, limit)
+    async with parts.ledger.milestone(claim, database):
+        await take_gate(database, attempt, prepared.epoch)
+        warning = await let_older_go_first(database, attempt, claim.load, most_seconds)
+        await write(database, plans, attempt, prepared)
+        await advance_epoch(database, attempt)
+        await assert_reconciled(database, plans, attempt, prepared)
+        await record_counts(database, plans, attempt, prepared)
+        if warning is not None:
+            await parts.ledger.warn(claim, database, warning)
+
+
+STAGE = Stage("upserter", upsert)

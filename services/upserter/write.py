@@ -1,0 +1,67 @@
+"""Inside the transaction: what differs is written, and all that was promised is asserted."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from services.upserter.attempt import Attempt, Prepared
+from services.upserter.plan import EntityPlan
+from shared.errors import Failure, Rejected
+from shared.mysql.connect import Database
+
+
+async def write(
+    database: Database, plans: Sequence[EntityPlan], attempt: Attempt, prepared: Prepared
+) -> None:
+    """Write new and changed rows, parents first; unchanged and stale ones are not touched.
+
+    Raises:
+        Rejected: `reconcile.mismatch`, other rows were written than were planned.
+    """
+    for plan in plans:
+        counts = prepared.counts[plan.entity.name]
+        if counts.inserted:
+            if plan.entity.has_children:
+                await database.execute(plan.sql["insert_keys"], attempt.keys())
+            inserted = await database.execute(plan.sql["insert_rows"], attempt.keys())
+            _expect(plan, inserted, counts.inserted, "rows were inserted")
+        if counts.updated:
+            updated = await database.execute(plan.sql["update_rows"], attempt.keys())
+            _expect(plan, updated, counts.updated, "rows were updated")
+        if prepared.is_late and plan.entity.has_children:
+            await database.execute(plan.sql["move_first_seen"], attempt.keys())
+
+
+async def assert_reconciled(
+    database: Database, plans: Sequence[EntityPlan], attempt: Attempt, prepared: Prepared
+) -> None:
+    """See that every staged row has one outcome, and every accepted one its row in production.
+
+    Raises:
+        Rejected: `reconcile.mismatch`, with the counts.
+    """
+    for plan in plans:
+        counts = prepared.counts[plan.entity.name]
+        if not counts.add_up:
+            raise _mismatch(plan, f"the outcomes of {counts.staged} staged rows are {counts}")
+        standing = await database.fetch_value(plan.sql["count_standing"], attempt.keys())
+        _expect(plan, standing, counts.accepted, "accepted rows stand in production")
+
+
+async def record_counts(
+    database: Database, plans: Sequence[EntityPlan], attempt: Attempt, prepared: Prepared
+) -> None:
+    """Leave the counts of this run for the report."""
+    for plan in plans:
+        counts = prepared.counts[plan.entity.name]
+        await database.execute(plan.sql["record_counts"], attempt.keys(**asdict(counts)))
+
+
+def _expect(plan: EntityPlan, found: int, planned: int, what: str) -> None:
+    if found != planned:
+        raise _mismatch(plan, f"{found} {what} where {planned} were planned")
+
+
+def _mismatch(plan: EntityPlan, problem: str) -> Rejected:
+    file_name = plan.entity.file_name
+    message = f"{file_name}: {problem}; nothing of the load was written"
+    return Rejected(Failure.of("reconcile.mismatch", message, file=file_name))
