@@ -3,29 +3,25 @@
 Everything about one arrival is decided in one transaction that holds its row and its load's row.
 """
 
-import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pymysql
 import structlog
 
-from services.validator.checks import check_partner
+from services.validator.reading import Reading, read_manifest
 from shared import notices, outbox
-from shared.clock import now
-from shared.contracts.model import contracts
-from shared.errors import Failure, ObjectGone, Rejected, TransientFault, shown
+from shared.errors import Failure, ObjectGone, TransientFault
 from shared.events import Event, Topic
 from shared.gcs_notification import Arrival
-from shared.ledger.arrivals import ArrivalDecision, ArrivalVerdict, ManifestFacts, decide_arrival
+from shared.ledger.arrivals import ArrivalDecision, ArrivalVerdict, decide_arrival
 from shared.ledger.mysql import SQL as LEDGER_SQL
 from shared.ledger.mysql import load_of, note
 from shared.ledger.states import Load, State
-from shared.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, is_load_id, parse_manifest
+from shared.manifest import MANIFEST_NAME, is_load_id
 from shared.mysql.connect import Database, connect
 from shared.mysql.queries import load_queries
 from shared.stage import Parts
-from shared.storage.port import Storage
 
 SQL = load_queries("services.validator", "admission.sql")
 DUPLICATE_ENTRY = 1062
@@ -33,29 +29,6 @@ MOST_GENERATIONS = 10
 MOST_RACES = 5
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A manifest generation as it was read: its bytes, and the manifest or why it is none."""
-
-    arrival: Arrival
-    source_system: str
-    data: bytes | None
-    manifest: Manifest | None
-    failure: Failure | None
-
-    @property
-    def facts(self) -> ManifestFacts:
-        """What the decision needs."""
-        return ManifestFacts(
-            self.arrival.load_id, self.arrival.partner, self.manifest_sha256, self.failure
-        )
-
-    @property
-    def manifest_sha256(self) -> str | None:
-        """The hash of the manifest's bytes, or None where they were not read."""
-        return None if self.data is None else hashlib.sha256(self.data).hexdigest()
 
 
 async def admit(arrival: Arrival, parts: Parts) -> Event | None:
@@ -76,38 +49,11 @@ async def admit(arrival: Arrival, parts: Parts) -> Event | None:
             arrival = replace(arrival, generation=newest.generation)
             continue
         try:
-            reading = await _read(arrival, None if newest is None else newest.size_bytes, parts)
+            reading = await read_manifest(arrival, newest, parts)
         except ObjectGone:
             continue
         return await _decide(reading, parts)
     raise TransientFault(f"{arrival.object_name} is being replaced faster than it can be read")
-
-
-async def _read(arrival: Arrival, size_bytes: int | None, parts: Parts) -> Reading:
-    """Read and check one generation; a size of None says that nothing is there any more."""
-    data = None
-    source_system = arrival.partner
-    try:
-        source_system = parts.partners.source_system_of(arrival.partner)
-        if not is_load_id(arrival.load_id):
-            raise _rejected(
-                "manifest.load_id_invalid", f"the folder {shown(arrival.load_id)} is no load_id"
-            )
-        if size_bytes is None:
-            raise _rejected("manifest.changed", "the manifest was deleted before it was read")
-        if size_bytes > MAX_MANIFEST_BYTES:
-            raise _rejected(
-                "manifest.too_large",
-                f"{MANIFEST_NAME} has {size_bytes} bytes; at most {MAX_MANIFEST_BYTES} are read",
-            )
-        data = await _bytes(parts.storage, arrival)
-        manifest = parse_manifest(
-            data, folder_load_id=arrival.load_id, now=now(), contracts=contracts()
-        )
-        check_partner(manifest, arrival.partner, parts.partners)
-    except Rejected as rejected:
-        return Reading(arrival, source_system, data, None, rejected.failure)
-    return Reading(arrival, source_system, data, manifest, None)
 
 
 async def _decide(reading: Reading, parts: Parts) -> Event | None:
@@ -208,11 +154,11 @@ async def _with_order_checked(database: Database, reading: Reading) -> Reading:
     )
     if other is None:
         return reading
-    failure = _rejected(
-        "manifest.order_conflict",
+    message = (
         f"load {other} of {reading.source_system} has the same created_at, "
-        f"{reading.manifest.created_at.isoformat()}",
-    ).failure
+        f"{reading.manifest.created_at.isoformat()}"
+    )
+    failure = Failure.of("manifest.order_conflict", message, file=MANIFEST_NAME)
     return replace(reading, manifest=None, failure=failure)
 
 
@@ -242,15 +188,6 @@ async def _resume(arrival: Arrival, parts: Parts) -> Event | None:
     if load is None or load.generation != arrival.generation:
         return None
     return Event(load_id=load.load_id, event_id=f"{arrival.generation}", run=load.run)
-
-
-async def _bytes(storage: Storage, arrival: Arrival) -> bytes:
-    chunks = storage.read(arrival.object_name, arrival.generation)
-    return b"".join([chunk async for chunk in chunks])
-
-
-def _rejected(code: str, message: str) -> Rejected:
-    return Rejected(Failure.of(code, message, file=MANIFEST_NAME))
 
 
 def _keys(arrival: Arrival) -> dict[str, Any]:
