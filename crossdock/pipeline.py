@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
-from services.upserter.stage import STAGE as UPSERTER
-
 from services.reporter.deliver import deliver_due
 from services.reporter.stage import STAGE as REPORTER
 from services.stager.stage import STAGE as STAGER
+from services.upserter.stage import STAGE as UPSERTER
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Answer, Message
@@ -62,7 +61,8 @@ async def run_arrival(
     """Take a manifest through all four stages, or go on where an earlier process stopped.
 
     A load that failed runs again from the start, for its files may have been mended meanwhile; one
-    that was reported is left as it is.
+    that needs attention gets it, at the stage that it waits for; one that was reported is left as
+    it is.
 
     Raises:
         TransientFault: the database or the bucket did not answer.
@@ -73,15 +73,19 @@ async def run_arrival(
     await bus.publish(Topic.ARRIVED, b"{}", notification)
     await bus.drain()
     load = await parts.ledger.read(arrival.load_id)
-    if load is not None and before is not None and _failed_before(before, load):
-        await bus.publish(Topic.ARRIVED, Event(load_id=load.load_id).body(), {})
-        await bus.drain()
+    if load is not None and before is not None and load.run == before.run:
+        topic = _topic_of_replay(before)
+        if topic is not None:
+            await bus.publish(topic, Event(load_id=load.load_id).body(), {})
+            await bus.drain()
     return await _follow(arrival, parts, bus)
 
 
-def _failed_before(before: Load, load: Load) -> bool:
-    ran_again = load.run != before.run
-    return load.state is State.FAILED and not ran_again and load.has_reached(State.RECEIVED)
+def _topic_of_replay(load: Load) -> Topic | None:
+    """The message that moves a load on which no event of its own would move; None for others."""
+    if load.state is State.FAILED and load.has_reached(State.RECEIVED):
+        return Topic.ARRIVED
+    return load.due_topic if load.needs_attention else None
 
 
 async def _follow(arrival: Arrival, parts: Parts, bus: MemoryBus) -> Followed:

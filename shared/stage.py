@@ -108,9 +108,7 @@ async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:
         return await _reject(claim, rejected, parts)
     except Exception as fault:
         log.exception("stage.postponed", **facts)
-        if await parts.ledger.postpone(claim, fault):
-            log.error("load.needs_attention", **facts, attempts=claim.load.attempts + 1)
-        return Answer.RETRY
+        return await _postpone(claim, fault, parts)
     log.info("stage.finished", **facts)
     return Answer.DONE
 
@@ -132,3 +130,15 @@ async def _reject(claim: Claim, rejected: Rejected, parts: Parts) -> Answer:
         column=failure.column,
     )
     return Answer.DONE
+
+
+async def _postpone(claim: Claim, fault: Exception, parts: Parts) -> Answer:
+    if await parts.ledger.postpone(claim, fault):
+        log.error(
+            "load.needs_attention",
+            load_id=claim.load.load_id,
+            run=claim.run,
+            stage=claim.stage,
+            attempts=claim.load.attempts + 1,
+        )
+    return Answer.RETRY
