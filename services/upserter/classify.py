@@ -15,11 +15,26 @@ ROWS_A_DELETE: Final = 50_000
 ROWS_A_CLASSIFY: Final = 50_000
 
 
-async def prepare(database: Database, plans: Sequence[EntityPlan], attempt: Attempt) -> Prepared:
+async def prepare(
+    database: Database,
+    plans: Sequence[EntityPlan],
+    attempt: Attempt,
+    seeks_collisions: bool = False,
+) -> Prepared:
     """Classify every row of the load, parents first; nothing of production is touched.
 
     Rejected rows stay among the work rows until all files are done: by them a child whose parent
     was rejected is told from an orphan.
+
+    Args:
+        database: a connection in autocommit.
+        plans: the statements of each entity.
+        attempt: whose rows, and under which fence.
+        seeks_collisions: look for new keys whose ids production holds for other keys. Writing such
+            a row fails for its primary key, so only an attempt after that failure has to look.
+
+    Raises:
+        pymysql.err.IntegrityError: another source_system took an id at the same moment.
     """
     epoch = await gate.read_epoch(database, attempt)
     is_late = await gate.is_late(database, attempt)
@@ -27,7 +42,9 @@ async def prepare(database: Database, plans: Sequence[EntityPlan], attempt: Atte
     counts: dict[str, Counts] = {}
     for plan in plans:
         await _classify(database, plan, attempt)
-        counts[plan.entity.name] = await _settle(database, plan, attempt, is_late=is_late)
+        counts[plan.entity.name] = await _settle(
+            database, plan, attempt, is_late=is_late, seeks_collisions=seeks_collisions
+        )
     for plan in plans:
         if counts[plan.entity.name].rejected:
             await database.execute(plan.sql["drop_refused"], attempt.keys())
@@ -51,21 +68,26 @@ async def _classify(database: Database, plan: EntityPlan, attempt: Attempt) -> N
 
 
 async def _settle(
-    database: Database, plan: EntityPlan, attempt: Attempt, *, is_late: bool
+    database: Database,
+    plan: EntityPlan,
+    attempt: Attempt,
+    *,
+    is_late: bool,
+    seeks_collisions: bool,
 ) -> Counts:
-    has_shared_ids = await database.fetch_value(plan.sql["has_shared_ids"], attempt.keys())
-    if has_shared_ids:
+    shares_ids = await database.fetch_value(plan.sql["has_shared_ids"], attempt.keys())
+    if shares_ids:
         await database.execute(plan.sql["refuse_copies"], attempt.keys())
     counts = await _count(database, plan, attempt)
     if counts.rejected:
         await record_rejects(database, plan, attempt)
-    if counts.inserted:
+    if shares_ids or seeks_collisions:
         await _settle_collisions(database, plan, attempt)
-    if has_shared_ids:
+    if shares_ids:
         await database.execute(plan.sql["yield_to_survivor"], attempt.keys())
     if is_late:
         await database.execute(plan.sql["yield_to_newer_loads"], attempt.keys())
-    return await _count(database, plan, attempt) if has_shared_ids or is_late else counts
+    return await _count(database, plan, attempt) if shares_ids or is_late else counts
 
 
 async def _count(database: Database, plan: EntityPlan, attempt: Attempt) -> Counts:
@@ -88,15 +110,15 @@ async def _settle_collisions(database: Database, plan: EntityPlan, attempt: Atte
         for row in rows
     ]
     for loser in yielding(contested):
-        internal_id = await _free_id(database, plan, attempt, loser.source_key)
-        values = attempt.keys(
-            source_key=loser.source_key,
-            row_no=loser.row_no,
-            hashed_id=loser.internal_id,
-            internal_id=internal_id,
-        )
-        for statement in ("forget_collision", "register_collision", "give_other_id"):
-            await database.execute(plan.sql[statement], values)
+        values = attempt.keys(source_key=loser.source_key, contested_id=loser.internal_id)
+        await database.execute(plan.sql["forget_collision"], values)
+        internal_id = await database.fetch_value(plan.sql["registered_id"], values)
+        if internal_id is None:
+            internal_id = await _free_id(database, plan, attempt, loser.source_key)
+            registered = values | {"internal_id": internal_id}
+            await database.execute(plan.sql["register_collision"], registered)
+        other = values | {"internal_id": internal_id, "row_no": loser.row_no}
+        await database.execute(plan.sql["give_other_id"], other)
 
 
 async def _free_id(database: Database, plan: EntityPlan, attempt: Attempt, key: str) -> int:

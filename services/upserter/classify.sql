@@ -113,10 +113,16 @@ SELECT EXISTS (SELECT 1 FROM `{production}` WHERE `{id}` = %(internal_id)s)
         WHERE load_id = %(load_id)s AND fence = %(fence)s AND internal_id = %(internal_id)s
     )
 
+-- name: registered_id
+-- The id that a key was given instead of its hash.
+SELECT internal_id FROM identity_collision
+WHERE entity = '{entity}' AND source_system = %(source_system)s AND source_key = %(source_key)s
+
 -- name: forget_collision
 -- The id that a key was to get, but that another key has got meanwhile.
 DELETE FROM identity_collision
 WHERE entity = '{entity}' AND source_system = %(source_system)s AND source_key = %(source_key)s
+    AND internal_id = %(contested_id)s
 
 -- name: register_collision
 -- The id that a key gets instead of its hash, from now on.
@@ -126,7 +132,7 @@ VALUES ('{entity}', %(source_system)s, %(source_key)s, %(internal_id)s)
 -- name: give_other_id
 -- The same for the row that brought the key.
 UPDATE `{delivered}` SET internal_id = %(internal_id)s
-WHERE load_id = %(load_id)s AND fence = %(fence)s AND internal_id = %(hashed_id)s
+WHERE load_id = %(load_id)s AND fence = %(fence)s AND internal_id = %(contested_id)s
     AND row_no = %(row_no)s
 
 -- name: yield_to_newer_loads

@@ -33,7 +33,7 @@ async def is_late(database: Database, attempt: Attempt) -> bool:
 
 
 async def let_older_go_first(
-    database: Database, attempt: Attempt, load: Load, most_seconds: float
+    database: Database, attempt: Attempt, load: Load, patience_seconds: float
 ) -> str | None:
     """Give way to an older load that is on its way, unless this one has waited long enough.
 
@@ -48,7 +48,7 @@ async def let_older_go_first(
         return None
     since = load.waiting_since
     waited_seconds = 0.0 if since is None else (load.now - since).total_seconds()
-    if since is None or waited_seconds < most_seconds:
+    if since is None or waited_seconds < patience_seconds:
         raise Waiting(f"the older load {older} goes first", counts_towards_limit=True)
     return (
         f"went on after waiting {waited_seconds:.0f} s for the older load {older}, "

@@ -51,7 +51,7 @@ def hashed_id_sql(entity: str, key_sql: str, *, bits: int = ID_BITS) -> str:
 class Contested:
     """A new key whose id another one has, or wants too.
 
-    `is_taken` tells that the other one is no new key of this drop, and so never yields.
+    `is_taken` tells that the other one has it already, and so never yields.
     """
 
     row_no: int
@@ -63,10 +63,10 @@ class Contested:
 def yielding(contested: Iterable[Contested]) -> Iterator[Contested]:
     """The keys that need another id, in the order in which they choose it.
 
-    Of several new keys the first by its bytes keeps the id, unless it was taken before.
+    Of several keys that may have the id the first by its bytes keeps it.
     """
     in_order = sorted(contested, key=lambda one: (one.internal_id, one.source_key.encode()))
     for _, group in groupby(in_order, key=lambda one: one.internal_id):
         rivals = list(group)
-        keeps_first = not any(rival.is_taken for rival in rivals)
-        yield from rivals[1:] if keeps_first else rivals
+        keeper = next((rival for rival in rivals if not rival.is_taken), None)
+        yield from (rival for rival in rivals if rival is not keeper)

@@ -46,9 +46,9 @@ WHERE load_id = %(load_id)s AND fence = %(fence)s AND action IS NULL
 -- name: record_refused_load
 -- What a load that was refused for its rejects brought; what would have been done is not known.
 INSERT INTO load_count (load_id, run, entity, staged, rejected)
-VALUES (%(load_id)s, %(run)s, '{entity}', %(staged)s, %(rejected)s)
-ON DUPLICATE KEY UPDATE staged = VALUES(staged), inserted = NULL, updated = NULL,
-    unchanged = NULL, stale = NULL, rejected = VALUES(rejected)
+VALUES (%(load_id)s, %(run)s, '{entity}', %(staged)s, %(rejected)s) AS told
+ON DUPLICATE KEY UPDATE staged = told.staged, inserted = NULL, updated = NULL,
+    unchanged = NULL, stale = NULL, rejected = told.rejected
 
 -- name: first_reject
 -- Where the partner begins to look.

@@ -1,5 +1,6 @@
 """The upserter: staged rows into production, in the transaction that also moves the ledger."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import pymysql
@@ -32,32 +33,40 @@ async def upsert(claim: Claim, parts: Parts) -> None:
         TransientFault: the database did not answer, or other loads kept coming in between.
     """
     plans = plan_of(contract_of(claim.load.schema_version))
+    seeks_collisions = False
     async with parts.ledger.connect(claim) as database:
         for _ in range(MOST_PLANS):
             try:
-                await _upsert_once(claim, parts, database, plans)
+                await _upsert_once(claim, parts, database, plans, seeks_collisions=seeks_collisions)
             except PlanOutdated:
                 continue
             except pymysql.err.IntegrityError as error:
                 if error.args[0] != _DUPLICATE_ENTRY:
                     raise
-                continue  # another source_system was given one of these ids meanwhile
+                seeks_collisions = True
+                continue
             return
     raise TransientFault(f"other loads changed what {claim.load.load_id} rests on, time and again")
 
 
 async def _upsert_once(
-    claim: Claim, parts: Parts, database: Database, plans: tuple[EntityPlan, ...]
+    claim: Claim,
+    parts: Parts,
+    database: Database,
+    plans: Sequence[EntityPlan],
+    *,
+    seeks_collisions: bool,
 ) -> None:
     attempt = Attempt.of(claim)
-    most_seconds = parts.settings.order_wait_seconds
-    await let_older_go_first(database, attempt, claim.load, most_seconds)
-    prepared = await prepare(database, plans, attempt)
     limit = parts.partners.reject_limit(claim.load.partner)
+    patience_seconds = parts.settings.order_wait_seconds
+
+    await let_older_go_first(database, attempt, claim.load, patience_seconds)
+    prepared = await prepare(database, plans, attempt, seeks_collisions)
     await hold_limit(database, plans, attempt, prepared, limit)
     async with parts.ledger.milestone(claim, database):
         await take_gate(database, attempt, prepared.epoch)
-        warning = await let_older_go_first(database, attempt, claim.load, most_seconds)
+        warning = await let_older_go_first(database, attempt, claim.load, patience_seconds)
         await write(database, plans, attempt, prepared)
         await advance_epoch(database, attempt)
         await assert_reconciled(database, plans, attempt, prepared)

@@ -8,7 +8,7 @@ SELECT %(source_system)s, s.`{key}`, d.internal_id, d.load_id
 FROM `{delivered}` d STRAIGHT_JOIN `{staging}` s
     ON s.load_id = d.load_id AND s.run = %(staged_run)s AND s.row_no = d.row_no
 WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action = 'insert'
-ON DUPLICATE KEY UPDATE internal_id = VALUES(internal_id)
+ON DUPLICATE KEY UPDATE internal_id = d.internal_id
 
 -- name: move_first_seen
 -- For a late load: keys that were first seen in a newer load were first seen in this one.
@@ -53,7 +53,6 @@ END
 INSERT INTO load_count
     (load_id, run, entity, staged, inserted, updated, unchanged, stale, rejected)
 VALUES (%(load_id)s, %(run)s, '{entity}', %(staged)s, %(inserted)s, %(updated)s, %(unchanged)s,
-    %(stale)s, %(rejected)s)
-ON DUPLICATE KEY UPDATE staged = VALUES(staged), inserted = VALUES(inserted),
-    updated = VALUES(updated), unchanged = VALUES(unchanged), stale = VALUES(stale),
-    rejected = VALUES(rejected)
+    %(stale)s, %(rejected)s) AS told
+ON DUPLICATE KEY UPDATE staged = told.staged, inserted = told.inserted, updated = told.updated,
+    unchanged = told.unchanged, stale = told.stale, rejected = told.rejected
