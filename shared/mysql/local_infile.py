@@ -71,6 +71,9 @@ class StreamingConnection(aiomysql.Connection):  # type: ignore[misc]
             raise OperationalError(2014, f"LOAD DATA answered {message!r}, without its counts")
         return LoadedRows(affected, *map(int, info.groups()))
 
+    async def show_warnings(self) -> None:
+        """Nothing: a warning's text may quote a row, and the driver would print it."""
+
     async def send_stream(self, requested: str) -> None:
         """Send the stream that was announced under the name that the server asks for, once.
 

@@ -92,8 +92,8 @@ async def test_an_upsert_that_came_in_between_makes_the_plan_anew(
     second.write(bucket_dir)
     made: list[str] = []
 
-    async def prepare_and_be_overtaken(*arguments: Any) -> Any:
-        prepared = await prepare(*arguments)
+    async def prepare_and_be_overtaken(*arguments: Any, **named: Any) -> Any:
+        prepared = await prepare(*arguments, **named)
         made.append("plan")
         if len(made) == 1:
             await run(parts, second)

@@ -1,0 +1,79 @@
+"""What a connection promises, on the real MySQL."""
+
+import warnings
+
+import pymysql
+import pytest
+
+from shared.errors import TransientFault
+from shared.mysql.connect import SQL_MODES, Database, MySQLAddress, connect
+
+
+async def test_every_session_is_strict_and_says_its_settings(database: Database) -> None:
+    row = await database.fetch_one(
+        "SELECT @@sql_mode AS modes, @@transaction_isolation AS isolation, @@time_zone AS zone, "
+        "@@autocommit AS autocommit"
+    )
+    assert row is not None
+    assert set(SQL_MODES) <= set(row["modes"].split(","))
+    assert (row["isolation"], row["zone"], row["autocommit"]) == ("READ-COMMITTED", "+00:00", 1)
+
+
+@pytest.mark.parametrize(
+    ("statement", "number"),
+    [
+        ("INSERT INTO source_gate (source_system) VALUES ('secret'), ('secret')", 1062),
+        ("INSERT INTO source_gate VALUES ('a', 'it''s a secret')", 1366),
+    ],
+)
+async def test_an_error_does_not_repeat_a_rows_values(
+    database: Database, statement: str, number: int
+) -> None:
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        await database.execute(statement)
+    assert caught.value.args[0] == number
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_warning_does_not_print_a_rows_values(database: Database) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        await database.execute("INSERT IGNORE INTO source_gate VALUES ('a', 'secret')")
+    assert seen == []
+
+
+async def test_a_broken_transaction_leaves_nothing_and_goes_on_with_nothing(
+    database: Database,
+) -> None:
+    with pytest.raises(KeyError):
+        async with database.transaction():
+            await database.execute("INSERT INTO source_gate (source_system) VALUES ('a')")
+            raise KeyError
+    assert await database.fetch_value("SELECT COUNT(*) FROM source_gate") == 0
+
+
+async def test_a_database_that_is_away_is_a_fault_that_may_pass() -> None:
+    with pytest.raises(TransientFault, match=r"127\.0\.0\.1:1"):
+        async with connect("mysql://user:password@127.0.0.1:1/nowhere"):
+            pass
+
+
+async def test_tls_that_was_asked_for_is_not_done_without(database_url: str) -> None:
+    with pytest.raises((TransientFault, pymysql.err.MySQLError)):
+        async with connect(database_url + "?ssl=required"):
+            pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://user:secret@host/db",
+        "mysql://host/db",
+        "mysql://user:secret@host",
+        "mysql://user:secret@host/db?ssl=maybe",
+        "mysql://user:secret@host/db?compress=1",
+    ],
+)
+def test_a_url_that_is_wrong_is_refused_without_repeating_its_password(url: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        MySQLAddress.parse(url)
+    assert "secret" not in str(caught.value)
