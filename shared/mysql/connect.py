@@ -154,7 +154,7 @@ class Database:
 
 @contextmanager
 def _rows_unquoted() -> Iterator[None]:
-    """MySQL quotes a row's values in what it says of the row; no log or ledger is to repeat them."""
+    """MySQL quotes a row's values in what it says of a row; no log or ledger may repeat them."""
     try:
         yield
     except (pymysql.err.DataError, pymysql.err.IntegrityError) as error:
