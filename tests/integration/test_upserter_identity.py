@@ -1,0 +1,257 @@
+"""Ids that are hashes: the same in Python and SQL, never shared by accident, shared by a merge."""
+
+from functools import partial
+from itertools import chain
+
+import pymysql
+import pytest
+
+from services.upserter.attempt import Attempt
+from services.upserter.classify import prepare
+from services.upserter.gate import PlanOutdated, advance_epoch, take_gate
+from services.upserter.identity import hashed_id
+from services.upserter.plan import plan_of
+from services.upserter.write import write
+from shared.errors import TransientFault, Waiting
+from shared.mysql.connect import Database, connect
+from shared.stage import Parts
+from tests.production import content
+from tests.upserts import V1, Rows, apply, counts, deliver, family, ids, production, row, stage
+from tests.upserts import rejects as rejects_of
+
+NAMES = ("customers", "vehicles", "invoices", "line_items")
+MANY = tuple(f"{number:02}" for number in range(40))
+
+
+@pytest.fixture
+def short_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids of 8 bits, so that 40 keys of an entity cannot help colliding."""
+    monkeypatch.setattr("services.upserter.stage.plan_of", partial(plan_of, id_bits=8))
+
+
+async def parents(database: Database, name: str, source_system: str = "acme") -> dict[str, str]:
+    """Of each key its parent's key, as production has it."""
+    entity = V1.entity(name)
+    parent = V1.parent_of(entity)
+    assert parent is not None
+    key_of = {no: key for key, no in (await ids(database, parent.name, source_system)).items()}
+    rows = await production(database, name)
+    own = await ids(database, name, source_system)
+    return {key: key_of[rows[internal_id][parent.id_column]] for key, internal_id in own.items()}
+
+
+async def test_ids_agree_between_python_and_sql(parts: Parts, database: Database) -> None:
+    keys = ["1", "a/b", "/", "é", "e\u0301", "😀", "it's", '"', "\\", "%s", "x" * 64, "a\r\nb"]
+    rows = {
+        "customers": [row("customers", key) for key in keys],
+        "vehicles": [row("vehicles", key, key) for key in keys],
+        "invoices": [row("invoices", key, key) for key in keys],
+        "line_items": [row("line_items", key, key) for key in keys],
+    }
+    await deliver(parts, database, "L", 1, rows)
+    for name in NAMES:
+        assert await ids(database, name) == {key: hashed_id(name, "acme", key) for key in keys}
+
+
+@pytest.mark.usefixtures("short_ids")
+async def test_keys_whose_hashes_agree_get_ids_of_their_own_and_keep_their_children(
+    parts: Parts, database: Database
+) -> None:
+    hashes = [hashed_id("customers", "acme", f"C-{name}", bits=8) for name in MANY]
+    assert len(set(hashes)) < len(hashes)
+    await deliver(parts, database, "L", 1, family(*MANY))
+    for name in NAMES:
+        assert len(set((await ids(database, name)).values())) == len(MANY)
+    for name, own, parent in (("vehicles", "V", "C"), ("invoices", "I", "V")):
+        expected = {f"{own}-{key}": f"{parent}-{key}" for key in MANY}
+        assert await parents(database, name) == expected
+    before = await content(database)
+    await apply(parts, "L")
+    assert await counts(database, "L") == {name: {"unchanged": len(MANY)} for name in NAMES}
+    assert await content(database) == before
+
+
+@pytest.mark.usefixtures("short_ids")
+async def test_later_keys_and_other_partners_never_get_an_id_that_is_taken(
+    parts: Parts, database: Database
+) -> None:
+    await deliver(parts, database, "L1", 1, family(*MANY[:20]))
+    before = {name: await ids(database, name) for name in NAMES}
+    await deliver(parts, database, "L2", 2, family(*MANY))
+    await deliver(parts, database, "L3", 1, family(*MANY), "other")
+    for name in NAMES:
+        mine, theirs = await ids(database, name), await ids(database, name, "other")
+        assert before[name].items() <= mine.items()
+        assert len({*mine.values(), *theirs.values()}) == 2 * len(MANY)
+    assert await parents(database, "invoices", "other") == {f"I-{no}": f"V-{no}" for no in MANY}
+
+
+@pytest.mark.usefixtures("short_ids")
+async def test_an_orphan_is_no_child_of_a_key_with_the_same_hash(
+    parts: Parts, database: Database
+) -> None:
+    wanted = hashed_id("customers", "acme", "C-1", bits=8)
+    look_alike = next(
+        key
+        for key in map(str, range(10_000))
+        if hashed_id("customers", "acme", key, bits=8) == wanted
+    )
+    vehicles = [row("vehicles", "V-1", "C-1"), row("vehicles", "V-2", look_alike)]
+    rows = {"customers": [row("customers", "C-1")], "vehicles": vehicles}
+    told = await deliver(parts, database, "L", 1, rows)
+    assert told["vehicles"] == {"inserted": 1, "rejected": 1}
+    assert await rejects_of(database, "L", "vehicles") == {2: ("row.orphan", "source_customer_id")}
+
+
+@pytest.mark.usefixtures("short_ids")
+async def test_an_id_that_was_registered_is_kept_though_the_load_was_never_applied(
+    parts: Parts, database: Database
+) -> None:
+    await database.execute(
+        "INSERT INTO identity_collision VALUES ('customers', 'acme', 'C-1', 300)"
+    )
+    await deliver(parts, database, "L", 1, family("1"))
+    assert await ids(database, "customers") == {"C-1": 300}
+    assert await parents(database, "vehicles") == {"V-1": "C-1"}
+
+
+async def test_a_registered_id_that_another_key_took_first_is_given_up(
+    parts: Parts, database: Database
+) -> None:
+    await deliver(parts, database, "L1", 1, family("1"), "other")
+    (taken,) = (await ids(database, "line_items", "other")).values()
+    values = {"taken": taken}
+    register = "INSERT INTO identity_collision VALUES ('line_items', 'acme', 'L-1', %(taken)s)"
+    await database.execute(register, values)
+    await deliver(parts, database, "L2", 1, family("1"))
+    (own,) = (await ids(database, "line_items")).values()
+    assert own not in {taken, hashed_id("line_items", "acme", "L-1")}
+    registered = "SELECT source_system, internal_id FROM identity_collision"
+    assert await database.fetch_all(registered) == [{"source_system": "acme", "internal_id": own}]
+
+
+async def merge(database: Database, from_key: str, into_key: str) -> int:
+    """What `crossdock merge` does to the crosswalk."""
+    into = (await ids(database, "customers"))[into_key]
+    await database.execute(
+        "UPDATE crosswalk_keys_customers SET internal_id = %(into)s WHERE source_key = %(key)s",
+        {"into": into, "key": from_key},
+    )
+    return into
+
+
+async def test_merged_keys_write_one_row_and_their_children_follow(
+    parts: Parts, database: Database
+) -> None:
+    await deliver(parts, database, "L1", 1, family("1", "2"))
+    into = await merge(database, "C-1", "C-2")
+    rows = {
+        "customers": [row("customers", "C-1", city="Oslo")],
+        "vehicles": [row("vehicles", "V-1", "C-1")],
+    }
+    told = await deliver(parts, database, "L2", 2, rows)
+    assert told == {"customers": {"updated": 1}, "vehicles": {"updated": 1}}
+    vehicles = await production(database, "vehicles")
+    assert {vehicle["customer_id"] for vehicle in vehicles.values()} == {into}
+    assert (await production(database, "customers"))[into]["city"] == "Oslo"
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)], ids=["merged key first", "survivor first"])
+async def test_of_merged_keys_in_one_drop_the_survivor_writes_and_a_replay_changes_nothing(
+    parts: Parts, database: Database, order: tuple[int, int]
+) -> None:
+    await deliver(parts, database, "L1", 1, family("1", "2"))
+    into = await merge(database, "C-1", "C-2")
+    both: Rows = {"customers": [row("customers", f"C-{no}", city=f"city {no}") for no in order]}
+    told = await deliver(parts, database, "L2", 2, both)
+    assert told == {"customers": {"updated": 1, "unchanged": 1}}
+    assert (await production(database, "customers"))[into]["city"] == "city 2"
+    before = await content(database)
+    await apply(parts, "L2")
+    assert await counts(database, "L2") == {"customers": {"unchanged": 2}}
+    assert await content(database) == before
+
+
+ATTEMPT = Attempt("L", "acme", version=1, run=1, staged_run=1, fence=1, applied_fence=0)
+
+
+async def test_a_plan_that_another_upsert_outdated_is_not_written(database: Database) -> None:
+    await stage(database, "L", 1, family("1"))
+    prepared = await prepare(database, plan_of(V1), ATTEMPT)
+    await advance_epoch(database, ATTEMPT)
+    with pytest.raises(PlanOutdated):
+        async with database.transaction():
+            await take_gate(database, ATTEMPT, prepared.epoch)
+
+
+async def test_a_load_makes_its_plan_again_until_it_holds(parts: Parts, database: Database) -> None:
+    await database.execute("INSERT INTO source_gate VALUES ('acme', 0)")
+    await database.execute(
+        "CREATE TRIGGER overtaken AFTER INSERT ON delivered_customers FOR EACH ROW "
+        "UPDATE source_gate SET epoch = epoch + 1 WHERE epoch < 2"
+    )
+    told = await deliver(parts, database, "L", 1, family("1"))
+    assert told == {name: {"inserted": 1} for name in NAMES}
+    assert await database.fetch_value("SELECT epoch FROM source_gate") == 3
+
+
+async def test_a_load_that_is_overtaken_time_and_again_is_tried_later(
+    parts: Parts, database: Database
+) -> None:
+    await database.execute("INSERT INTO source_gate VALUES ('acme', 0)")
+    await database.execute(
+        "CREATE TRIGGER overtaken AFTER INSERT ON delivered_customers FOR EACH ROW "
+        "UPDATE source_gate SET epoch = epoch + 1"
+    )
+    with pytest.raises(TransientFault):
+        await deliver(parts, database, "L", 1, family("1"))
+    assert not any((await content(database)).values())
+
+
+async def test_a_gate_that_another_load_holds_is_waited_for_outside(
+    database: Database, database_url: str
+) -> None:
+    await stage(database, "L", 1, family("1"))
+    prepared = await prepare(database, plan_of(V1), ATTEMPT)
+    async with connect(database_url) as other, other.transaction():
+        await take_gate(other, ATTEMPT, prepared.epoch)
+        with pytest.raises(Waiting) as caught:
+            async with database.transaction():
+                await take_gate(database, ATTEMPT, prepared.epoch)
+    assert not caught.value.counts_towards_limit
+
+
+async def test_an_id_that_was_taken_since_the_plan_was_made_stops_the_write(
+    database: Database,
+) -> None:
+    await stage(database, "L", 1, family("1"))
+    plans = plan_of(V1)
+    prepared = await prepare(database, plans, ATTEMPT)
+    await database.execute(
+        "INSERT INTO customers (customer_id, source_system, source_version, first_load_id, "
+        "last_load_id) VALUES (%(id)s, 'other', 1, 'M', 'M')",
+        {"id": hashed_id("customers", "acme", "C-1")},
+    )
+    with pytest.raises(pymysql.err.IntegrityError):
+        async with database.transaction():
+            await write(database, plans, ATTEMPT, prepared)
+    again = await prepare(database, plans, ATTEMPT, seeks_collisions=True)
+    async with database.transaction():
+        await write(database, plans, ATTEMPT, again)
+    assert len(await production(database, "customers")) == 2
+    assert await parents(database, "vehicles") == {"V-1": "C-1"}
+
+
+async def test_no_statement_reads_a_whole_table_though_the_tables_statistics_are_empty(
+    database: Database,
+) -> None:
+    values = ATTEMPT.keys(first_row=1, last_row=50_000, most=1, most_copies=1)
+    by_key = ("classify", "insert_keys", "insert_rows", "update_rows", "count_standing")
+    statements = chain.from_iterable(
+        (plan.sql[name] for name in by_key if name in plan.sql) for plan in plan_of(V1)
+    )
+    for sql in statements:
+        rows = await database.fetch_all(f"EXPLAIN FORMAT=TREE {sql}", values)
+        tree = "".join(str(value) for told in rows for value in told.values())
+        assert "Table scan on" not in tree.replace("Table scan on classified", ""), tree
+        assert "hash join" not in tree, tree
