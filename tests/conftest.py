@@ -5,7 +5,7 @@ Each is started once a test session, on first use, in a folder of its own, and e
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,11 +20,23 @@ BUCKET = "crossdock-test-drops"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
+
+
 def missing(reason: str) -> NoReturn:
     """A part that this machine lacks: skips here, fails where CI promises to have all parts."""
-    if os.environ.get("CI", "").lower() in {"true", "1"}:
+    if IN_CI:
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a test that is skipped, for whatever reason, is a failure."""
+    report = yield
+    if IN_CI and report.skipped:
+        report.outcome = "failed"
+    return report
 
 
 def end_servers(folder: Path) -> None:
