@@ -107,7 +107,6 @@ class _CertificateCache(transport.Request):
     def __call__(self, url: str, method: str = "GET", *_: Any, **__: Any) -> transport.Response:
         with self._lock:
             if self._answer is None or time.monotonic() >= self._good_until:
-                self._answer = None
                 answer = self._fetch(url, method=method, timeout=_CERTIFICATES_TIMEOUT_SECONDS)
                 _require_certificates(answer)
                 self._answer = answer

@@ -136,11 +136,8 @@ class DirectoryStorage:
 
     def _list(self, prefix: str) -> list[ObjectInfo]:
         names = []
-        for folder, subfolders, file_names in os.walk(self._root, onerror=_raise):
-            at = Path(folder)
-            if at == self._root and _UNFINISHED in subfolders:
-                subfolders.remove(_UNFINISHED)
-            below = at.relative_to(self._root)
+        for folder, _, file_names in os.walk(self._root, onerror=_raise):
+            below = Path(folder).relative_to(self._root)
             names += [self._prefix + (below / file_name).as_posix() for file_name in file_names]
         found = [self._stat(name) for name in sorted(names) if name.startswith(prefix)]
         return [info for info in found if info is not None]

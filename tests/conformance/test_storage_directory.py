@@ -88,6 +88,19 @@ async def test_overwrites_within_one_tick_of_the_clock_are_generations_of_their_
     assert len(set(generations)) == 50
 
 
+async def test_a_later_change_is_a_greater_generation(
+    directory: DirectoryStorage, tmp_path: Path
+) -> None:
+    await put(directory, "customers.csv", b"x")
+    generations = []
+    for changed_at_ms in (1_700_000_000_000, 1_700_000_000_002, 1_900_000_000_000):
+        changed_at_ns = changed_at_ms * 1_000_000
+        os.utime(tmp_path / "bucket" / "customers.csv", ns=(changed_at_ns, changed_at_ns))
+        generations += [info.generation for info in await directory.list_objects("")]
+    assert generations == sorted(generations)
+    assert len(set(generations)) == 3
+
+
 @pytest.mark.parametrize("changed_at_ns", [-(10**18), 0, 1, 2**63 - 1 - 10**9])
 async def test_any_time_of_change_gives_a_generation_above_zero(
     directory: DirectoryStorage, tmp_path: Path, changed_at_ns: int
@@ -109,6 +122,16 @@ async def test_a_write_that_fails_leaves_nothing_behind(
         await put(directory, "taken/below-a-file", b"y")
     files = [path for path in (tmp_path / "bucket").rglob("*") if path.is_file()]
     assert files == [tmp_path / "bucket" / "taken"]
+
+
+async def test_what_a_killed_writer_left_unfinished_is_no_object(
+    directory: DirectoryStorage, tmp_path: Path
+) -> None:
+    await put(directory, "customers.csv", b"x")
+    (folder,) = (path for path in (tmp_path / "bucket").iterdir() if path.is_dir())
+    (folder / "half").write_bytes(b"half a fi")
+    assert [info.name for info in await directory.list_objects("")] == ["customers.csv"]
+    assert await directory.stat(f"{folder.name}/half") is None
 
 
 async def test_a_folder_that_is_not_there_is_not_an_empty_bucket(tmp_path: Path) -> None:

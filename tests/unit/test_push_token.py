@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from google.auth import crypt, jwt, transport
 from google.auth.exceptions import TransportError
+from structlog.testing import capture_logs
 
 from shared.push import TokenVerifier
 from tests.unit.test_push import Recorder, envelope, post
@@ -190,6 +191,31 @@ def with_bottomless_header(token: str) -> str:
 async def test_a_forged_token_is_403(key: SigningKey, forge: Callable[[str], str]) -> None:
     verifier = TokenVerifier(AUDIENCE, None, fetch=Certificates.of(key))
     assert await status_of(verifier, f"Bearer {forge(key.sign())}") == 403
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"aud": "https://x.example"}, "Token has wrong audience https://x.example"),
+        ({"exp": 1}, "Token expired"),
+        ({"iss": "https://x.example"}, "no token that Google signed"),
+        ({"email": "other@x.example"}, f"signed for other@x.example, expected {ACCOUNT}"),
+    ],
+)
+async def test_why_a_token_was_refused_is_for_the_log_and_not_for_the_caller(
+    key: SigningKey, claims: dict[str, object], reason: str
+) -> None:
+    verifier = TokenVerifier(AUDIENCE, ACCOUNT, fetch=Certificates.of(key))
+    token = key.sign(**claims)
+    with capture_logs() as logs:
+        response = await post(
+            Recorder(), envelope(), verifier=verifier, authorization=f"Bearer {token}"
+        )
+    assert response.json() == {"error": "the token is not valid for this service"}
+    (entry,) = logs
+    assert entry["event"] == "push.token_refused"
+    assert reason in entry["reason"]
+    assert token not in str(entry)
 
 
 async def test_without_an_account_to_expect_any_account_of_the_audience_opens(
