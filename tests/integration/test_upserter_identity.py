@@ -86,33 +86,76 @@ async def test_later_keys_and_other_partners_never_get_an_id_that_is_taken(
     assert await parents(database, "invoices", "other") == {f"I-{no}": f"V-{no}" for no in MANY}
 
 
+def look_alike(name: str, key: str) -> str:
+    """Another key with the same hash of 8 bits."""
+    wanted = hashed_id(name, "acme", key, bits=8)
+    keys = map(str, range(10_000))
+    return next(other for other in keys if hashed_id(name, "acme", other, bits=8) == wanted)
+
+
+@pytest.mark.usefixtures("short_ids")
+async def test_a_key_that_comes_alone_leaves_the_row_with_the_same_hash_as_it_is(
+    parts: Parts, database: Database
+) -> None:
+    await deliver(parts, database, "L1", 1, family("1"))
+    before = {name: await production(database, name) for name in NAMES}
+    customer, line_item = look_alike("customers", "C-1"), look_alike("line_items", "L-1")
+    rows = {
+        "customers": [row("customers", customer, city="Oslo")],
+        "line_items": [row("line_items", line_item, "I-1", item_type="other")],
+    }
+    told = await deliver(parts, database, "L2", 2, rows)
+    assert told == {"customers": {"inserted": 1}, "line_items": {"inserted": 1}}
+    for name in NAMES:
+        assert before[name].items() <= (await production(database, name)).items()
+    assert len(await ids(database, "customers")) == 2
+    assert len(await ids(database, "line_items")) == 2
+
+
 @pytest.mark.usefixtures("short_ids")
 async def test_an_orphan_is_no_child_of_a_key_with_the_same_hash(
     parts: Parts, database: Database
 ) -> None:
-    wanted = hashed_id("customers", "acme", "C-1", bits=8)
-    look_alike = next(
-        key
-        for key in map(str, range(10_000))
-        if hashed_id("customers", "acme", key, bits=8) == wanted
-    )
-    vehicles = [row("vehicles", "V-1", "C-1"), row("vehicles", "V-2", look_alike)]
+    stranger = look_alike("customers", "C-1")
+    vehicles = [row("vehicles", "V-1", "C-1"), row("vehicles", "V-2", stranger)]
     rows = {"customers": [row("customers", "C-1")], "vehicles": vehicles}
     told = await deliver(parts, database, "L", 1, rows)
     assert told["vehicles"] == {"inserted": 1, "rejected": 1}
     assert await rejects_of(database, "L", "vehicles") == {2: ("row.orphan", "source_customer_id")}
 
 
+REGISTER = "INSERT INTO identity_collision VALUES (%(entity)s, %(system)s, %(key)s, %(id)s)"
+
+
 @pytest.mark.usefixtures("short_ids")
 async def test_an_id_that_was_registered_is_kept_though_the_load_was_never_applied(
     parts: Parts, database: Database
 ) -> None:
+    registered = {"entity": "customers", "system": "acme", "key": "C-01", "id": 300}
+    await database.execute(REGISTER, registered)
+    await deliver(parts, database, "L", 1, family(*MANY))
+    assert (await ids(database, "customers"))["C-01"] == 300
+    assert (await parents(database, "vehicles"))["V-01"] == "C-01"
+
+
+async def test_a_key_takes_the_id_that_another_load_registered_for_it_meanwhile(
+    parts: Parts, database: Database
+) -> None:
+    hashed = hashed_id("line_items", "acme", "L-1")
+    theirs = {"entity": "line_items", "system": "other", "key": "L-1", "id": hashed}
+    await database.execute(REGISTER, theirs)
+    await deliver(parts, database, "L1", 1, family("1"), "other")
+    rows = family("1")
+    orphan = row("line_items", "L-2", "nobody")
+    await stage(database, "L2", 1, {**rows, "line_items": [*rows["line_items"], orphan]})
     await database.execute(
-        "INSERT INTO identity_collision VALUES ('customers', 'acme', 'C-1', 300)"
+        "CREATE TRIGGER meanwhile AFTER INSERT ON load_reject FOR EACH ROW "
+        "INSERT INTO identity_collision VALUES ('line_items', 'acme', 'L-1', 300)"
     )
-    await deliver(parts, database, "L", 1, family("1"))
-    assert await ids(database, "customers") == {"C-1": 300}
-    assert await parents(database, "vehicles") == {"V-1": "C-1"}
+    attempt = Attempt("L2", "acme", version=1, run=1, staged_run=1, fence=1, applied_fence=0)
+    await prepare(database, plan_of(V1), attempt, seeks_collisions=True)
+    delivered = "SELECT internal_id FROM delivered_line_items WHERE load_id = 'L2'"
+    assert await database.fetch_value(delivered) == 300
 
 
 async def test_a_registered_id_that_another_key_took_first_is_given_up(
@@ -120,14 +163,13 @@ async def test_a_registered_id_that_another_key_took_first_is_given_up(
 ) -> None:
     await deliver(parts, database, "L1", 1, family("1"), "other")
     (taken,) = (await ids(database, "line_items", "other")).values()
-    values = {"taken": taken}
-    register = "INSERT INTO identity_collision VALUES ('line_items', 'acme', 'L-1', %(taken)s)"
-    await database.execute(register, values)
+    registered = {"entity": "line_items", "system": "acme", "key": "L-1", "id": taken}
+    await database.execute(REGISTER, registered)
     await deliver(parts, database, "L2", 1, family("1"))
     (own,) = (await ids(database, "line_items")).values()
     assert own not in {taken, hashed_id("line_items", "acme", "L-1")}
-    registered = "SELECT source_system, internal_id FROM identity_collision"
-    assert await database.fetch_all(registered) == [{"source_system": "acme", "internal_id": own}]
+    kept = "SELECT source_system, internal_id FROM identity_collision"
+    assert await database.fetch_all(kept) == [{"source_system": "acme", "internal_id": own}]
 
 
 async def merge(database: Database, from_key: str, into_key: str) -> int:
