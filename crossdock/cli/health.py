@@ -10,6 +10,7 @@ import httpx
 from google.api_core.exceptions import GoogleAPICallError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1 import SubscriberClient
+from google.cloud.storage import Client
 from google.pubsub_v1.types import Subscription
 
 from crossdock.stack.local import StackInfo
@@ -139,7 +140,8 @@ def judge_mysql(facts: MySQLFacts) -> Iterator[Check]:
 async def check_bucket(settings: Settings) -> Check:
     """Whether the bucket is there and may be listed."""
     try:
-        storage = GcsStorage.connect(settings.bucket, settings.project)
+        client = Client(project=settings.project)
+        storage = GcsStorage(client, settings.bucket, patience_seconds=ANSWER_SECONDS)
         try:
             await storage.list_objects("crossdock-doctor/")
         finally:
