@@ -48,7 +48,7 @@ SELECT EXISTS (
 
 -- name: refuse_copies
 -- Every copy of a key that stands more than once, whatever else is wrong with one of them.
-UPDATE `{delivered}` d JOIN (
+UPDATE (
     SELECT d.internal_id, d.row_no, COUNT(*) OVER (PARTITION BY d.internal_id, s.`{key}`) AS copies
     FROM (
         SELECT internal_id FROM `{delivered}` WHERE load_id = %(load_id)s AND fence = %(fence)s
@@ -58,9 +58,11 @@ UPDATE `{delivered}` d JOIN (
         AND d.internal_id = shared.internal_id
     STRAIGHT_JOIN `{staging}` s ON s.load_id = %(load_id)s AND s.run = %(staged_run)s
         AND s.row_no = d.row_no
-) copy ON copy.copies > 1 AND d.internal_id = copy.internal_id AND d.row_no = copy.row_no
+) copy
+STRAIGHT_JOIN `{delivered}` d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
+    AND d.internal_id = copy.internal_id AND d.row_no = copy.row_no
 SET d.action = NULL
-WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s
+WHERE copy.copies > 1
 
 -- name: count_actions
 -- How many rows there are of each action; no action is a reject.
@@ -148,7 +150,7 @@ WHERE l.source_system = %(source_system)s AND l.version > %(version)s
 
 -- name: yield_to_survivor
 -- Of merged keys in one drop only one writes the row: the one that the id was made of, if there.
-UPDATE `{delivered}` d JOIN (
+UPDATE (
     SELECT d.internal_id, d.row_no,
         ROW_NUMBER() OVER (
             PARTITION BY d.internal_id ORDER BY {hashed_id} = d.internal_id DESC, d.row_no
@@ -163,6 +165,8 @@ UPDATE `{delivered}` d JOIN (
     STRAIGHT_JOIN `{staging}` s ON s.load_id = %(load_id)s AND s.run = %(staged_run)s
         AND s.row_no = d.row_no
     WHERE d.action IS NOT NULL
-) merged ON merged.place > 1 AND d.internal_id = merged.internal_id AND d.row_no = merged.row_no
+) merged
+STRAIGHT_JOIN `{delivered}` d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
+    AND d.internal_id = merged.internal_id AND d.row_no = merged.row_no
 SET d.action = 'unchanged'
-WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action = 'update'
+WHERE merged.place > 1 AND d.action = 'update'

@@ -21,12 +21,17 @@ def lenient(parts: Parts) -> Parts:
     return replace(parts, partners=Partners(partners={"acme": acme}))
 
 
+KEYS_OF_A_VEHICLE = ("source_vehicle_id", "source_customer_id")
 WRONG_VEHICLES = {
     "row.type": [
         {"odometer": value} for value in ("12x", "1e3", "1,234", " 5", "٣", "+", "--1", "1.0", "\n")
     ],
     "row.range": [{"odometer": "9223372036854775808"}, {"model_year": "-9223372036854775809"}],
-    "row.too_long": [{"vin": "x" * 18}, {"make": "é" * 61}],
+    "row.too_long": [
+        {"vin": "x" * 18},
+        {"make": "é" * 61},
+        *({key: "é" * size} for key in KEYS_OF_A_VEHICLE for size in (65, 256, 32_768)),
+    ],
     "row.key_whitespace": [
         {"source_vehicle_id": value} for value in (" V", "V\t", "\u00a0V", "V\u3000", "V\u2028")
     ],
