@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -60,19 +61,19 @@ def demo() -> None:
 
 def _on_stack(folder: Path) -> dict[str, Any]:
     """Upload the sample to a whole stack and follow it to its end."""
-    with _part("local stack started") as say:
+    with _timed("local stack started"), _spinner() as say:
         stack = local.up(folder, REPO_ROOT, progress=say)
     os.environ.update(stack.environment())
     settings = read_settings()
     drop = _sample_drop(folder)
-    with _part(f"uploaded to gs://{settings.bucket}/{drop.prefix}"):
+    with _timed(f"uploaded to gs://{settings.bucket}/{drop.prefix}"):
         asyncio.run(upload_drop(drop, settings.bucket))
     return asyncio.run(_follow(folder, settings))
 
 
 def _in_process(folder: Path) -> dict[str, Any]:
     """Run the sample through the same stages without Pub/Sub and storage."""
-    with _part("MySQL started") as say:
+    with _timed("MySQL started"), _spinner() as say:
         if "CROSSDOCK_MYSQL_URL" not in os.environ:
             os.environ["CROSSDOCK_MYSQL_URL"] = mysql_server.ensure_started(
                 folder, progress=say
@@ -81,7 +82,7 @@ def _in_process(folder: Path) -> dict[str, Any]:
         asyncio.run(migrate(settings.mysql_url))
     drop = _sample_drop(folder)
     begun_at = now()
-    with _part("all four stages") as say:
+    with _timed("all four stages"), _spinner() as say:
         report = run_local(drop, settings, say)
     for line in _Stages(begun_at).lines(asyncio.run(read_milestones(settings.mysql_url, LOAD_ID))):
         show(line)
@@ -89,7 +90,7 @@ def _in_process(folder: Path) -> dict[str, Any]:
 
 
 def _sample_drop(folder: Path) -> DropFolder:
-    with _part("sample drop written and packed"):
+    with _timed("sample drop written and packed"):
         directory = folder / "drop" / "imports" / PARTNER / LOAD_ID
         rows = sample.generate(directory, seed=SEED)
         packing.pack(directory, LOAD_ID, PARTNER)
@@ -105,9 +106,9 @@ async def _follow(folder: Path, settings: Settings) -> dict[str, Any]:
     """
     stages = _Stages(now())
     ledger = Ledger(settings)
-    ends_at = time.monotonic() + PATIENCE_SECONDS
+    begun = time.monotonic()
     with _spinner() as spin:
-        while time.monotonic() < ends_at:
+        while (seconds := time.monotonic() - begun) < PATIENCE_SECONDS:
             load = await ledger.read(LOAD_ID)
             for line in stages.lines(await read_milestones(settings.mysql_url, LOAD_ID)):
                 show(line)
@@ -115,7 +116,8 @@ async def _follow(folder: Path, settings: Settings) -> dict[str, Any]:
                 report = await latest_report(settings.mysql_url, LOAD_ID)
                 assert report is not None, "a load at its end has a report"
                 return report
-            spin(f"{'not yet noticed' if load is None else load.state.value} …")
+            state = "not yet noticed" if load is None else load.state.value
+            spin(f"{seconds:.1f} s, {state} …")
             await asyncio.sleep(POLL_SECONDS)
     raise TransientFault(
         f"the load did not come to its end within {PATIENCE_SECONDS:g} s\n{_ends_of_logs(folder)}"
@@ -139,18 +141,17 @@ class _Stages:
 
 
 @contextmanager
-def _part(name: str) -> Iterator[local.Progress]:
-    """Time one part of the demo, and show what is being done meanwhile to who watches."""
+def _timed(part: str) -> Iterator[None]:
     begun = time.monotonic()
-    with _spinner() as spin:
-        yield spin
-    show(f"{time.monotonic() - begun:6.1f} s  {name}")
+    yield
+    show(f"{time.monotonic() - begun:6.1f} s  {part}")
 
 
 @contextmanager
 def _spinner() -> Iterator[local.Progress]:
-    console = Console(stderr=True)
-    with console.status("") if console.is_terminal else nullcontext() as status:
+    """Shows what is being done to who watches; what is printed meanwhile goes above it."""
+    watched = sys.stdout.isatty() and sys.stderr.isatty()
+    with Console(stderr=True).status("") if watched else nullcontext() as status:
         yield lambda line: None if status is None else status.update(line)
 
 
