@@ -113,7 +113,13 @@ async def _begin_run(database: Database, reading: Reading, load: Load | None) ->
     assert row is not None
     begun = load_of(row)
     detail = f"{failure.code}: {failure.message}" if failure else None
-    await note(database, begun.load_id, "failed" if failure else "received", detail=detail)
+    await note(
+        database,
+        begun.load_id,
+        "failed" if failure else "received",
+        run=begun.run,
+        detail=detail,
+    )
     topic = Topic.FAILED if failure else Topic.ARRIVED
     await outbox.add(database, begun, topic, begun.run, is_published=failure is None)
     return begun.run

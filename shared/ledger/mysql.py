@@ -198,17 +198,20 @@ async def note(
     *,
     claim: Claim | None = None,
     delivery: Delivery | None = None,
+    run: int | None = None,
     detail: str | None = None,
     delivery_key: str | None = None,
     replay_key: str | None = None,
 ) -> None:
-    """Append a line to a load's history."""
+    """Append a line to a load's history; claim and delivery know their run and stage."""
     stage = claim.stage if claim else delivery.stage if delivery else None
+    if run is None:
+        run = claim.run if claim else delivery.event.run if delivery else None
     await database.execute(
         SQL["note"],
         {
             "load_id": load_id,
-            "run": claim.run if claim else delivery.event.run if delivery else None,
+            "run": run,
             "fence": claim.fence if claim else None,
             "stage": stage,
             "kind": str(kind),
