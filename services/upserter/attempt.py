@@ -77,10 +77,10 @@ class Prepared:
 
     Attributes:
         epoch: how many upserts of the source_system had committed before it was made.
-        is_late: whether a newer load was applied already.
+        newer_loads: the newer loads that were applied already; with any, this one is late.
         counts: by entity, in load order.
     """
 
     epoch: int
-    is_late: bool
+    newer_loads: tuple[str, ...]
     counts: dict[str, Counts]

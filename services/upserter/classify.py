@@ -1,6 +1,6 @@
 """Before the transaction: what is to be done with every staged row, kept in work rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Final
 
@@ -37,18 +37,18 @@ async def prepare(
         pymysql.err.IntegrityError: another source_system took an id at the same moment.
     """
     epoch = await gate.read_epoch(database, attempt)
-    is_late = await gate.is_late(database, attempt)
+    newer = await gate.newer_applied(database, attempt)
     await _forget_earlier(database, plans, attempt)
     counts: dict[str, Counts] = {}
     for plan in plans:
         await _classify(database, plan, attempt)
         counts[plan.entity.name] = await _settle(
-            database, plan, attempt, is_late=is_late, seeks_collisions=seeks_collisions
+            database, plan, attempt, newer, seeks_collisions=seeks_collisions
         )
     for plan in plans:
         if counts[plan.entity.name].rejected:
             await database.execute(plan.sql["drop_refused"], attempt.keys())
-    return Prepared(epoch, is_late, counts)
+    return Prepared(epoch, tuple(newer), counts)
 
 
 async def _forget_earlier(
@@ -71,8 +71,8 @@ async def _settle(
     database: Database,
     plan: EntityPlan,
     attempt: Attempt,
+    newer: Mapping[str, int],
     *,
-    is_late: bool,
     seeks_collisions: bool,
 ) -> Counts:
     shares_ids = await database.fetch_value(plan.sql["has_shared_ids"], attempt.keys())
@@ -85,9 +85,10 @@ async def _settle(
         await _settle_collisions(database, plan, attempt)
     if shares_ids:
         await database.execute(plan.sql["yield_to_survivor"], attempt.keys())
-    if is_late:
-        await database.execute(plan.sql["yield_to_newer_loads"], attempt.keys())
-    return await _count(database, plan, attempt) if shares_ids or is_late else counts
+    for load_id, fence in newer.items():
+        newer_load = attempt.keys(newer_load=load_id, newer_fence=fence)
+        await database.execute(plan.sql["yield_to_newer_load"], newer_load)
+    return await _count(database, plan, attempt) if shares_ids or newer else counts
 
 
 async def _count(database: Database, plan: EntityPlan, attempt: Attempt) -> Counts:

@@ -137,16 +137,13 @@ UPDATE `{delivered}` SET internal_id = %(internal_id)s
 WHERE load_id = %(load_id)s AND fence = %(fence)s AND internal_id = %(contested_id)s
     AND row_no = %(row_no)s
 
--- name: yield_to_newer_loads
+-- name: yield_to_newer_load
 -- For a late load: rows that a newer applied load has delivered, be it without a change.
-UPDATE load_ledger l
-STRAIGHT_JOIN `{delivered}` d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-STRAIGHT_JOIN `{delivered}` newer
-    ON newer.load_id = l.load_id AND newer.fence = l.applied_fence
+UPDATE `{delivered}` d STRAIGHT_JOIN `{delivered}` newer
+    ON newer.load_id = %(newer_load)s AND newer.fence = %(newer_fence)s
     AND newer.internal_id = d.internal_id
 SET d.action = 'stale'
-WHERE l.source_system = %(source_system)s AND l.version > %(version)s
-    AND l.applied_fence IS NOT NULL AND d.action IN ('update', 'unchanged')
+WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action IN ('update', 'unchanged')
 
 -- name: yield_to_survivor
 -- Of merged keys in one drop only one writes the row: the one that the id was made of, if there.

@@ -27,9 +27,10 @@ async def read_epoch(database: Database, attempt: Attempt) -> int:
     return epoch
 
 
-async def is_late(database: Database, attempt: Attempt) -> bool:
-    """Whether a newer load of the source_system was applied already."""
-    return bool(await database.fetch_value(_SQL["newer_is_applied"], attempt.keys()))
+async def newer_applied(database: Database, attempt: Attempt) -> dict[str, int]:
+    """The newer loads of the source_system that were applied already, each with its fence."""
+    rows = await database.fetch_all(_SQL["newer_applied"], attempt.keys())
+    return {row["load_id"]: row["applied_fence"] for row in rows}
 
 
 async def let_older_go_first(

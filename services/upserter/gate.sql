@@ -23,9 +23,9 @@ WHERE source_system = %(source_system)s AND live_version < %(version)s
     AND state IN ('received', 'validated', 'staged')
 ORDER BY live_version LIMIT 1
 
--- name: newer_is_applied
--- Whether this load comes late.
-SELECT EXISTS (
-    SELECT 1 FROM load_ledger
-    WHERE source_system = %(source_system)s AND version > %(version)s AND applied_fence IS NOT NULL
-)
+-- name: newer_applied
+-- The loads that this one comes too late for. They are read here and bound later, for a joined
+-- UPDATE would lock their ledger rows against their own workers.
+SELECT load_id, applied_fence FROM load_ledger
+WHERE source_system = %(source_system)s AND version > %(version)s AND applied_fence IS NOT NULL
+ORDER BY version

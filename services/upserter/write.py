@@ -27,8 +27,9 @@ async def write(
         if counts.updated:
             updated = await database.execute(plan.sql["update_rows"], attempt.keys())
             _expect(plan, updated, counts.updated, "rows were updated")
-        if prepared.is_late and plan.entity.has_children:
-            await database.execute(plan.sql["move_first_seen"], attempt.keys())
+        if prepared.newer_loads and plan.entity.has_children:
+            newer = attempt.keys(newer_loads=prepared.newer_loads)
+            await database.execute(plan.sql["move_first_seen"], newer)
 
 
 async def assert_reconciled(

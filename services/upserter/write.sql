@@ -17,9 +17,8 @@ STRAIGHT_JOIN `{staging}` s
     ON s.load_id = d.load_id AND s.run = %(staged_run)s AND s.row_no = d.row_no
 STRAIGHT_JOIN `{crosswalk_keys}` k
     ON k.source_system = %(source_system)s AND k.source_key = s.`{key}`
-STRAIGHT_JOIN load_ledger l ON l.load_id = k.first_seen_load_id
 SET k.first_seen_load_id = %(load_id)s
-WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND l.version > %(version)s
+WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND k.first_seen_load_id IN %(newer_loads)s
 
 -- name: insert_rows
 -- The rows that production does not have.

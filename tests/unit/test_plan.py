@@ -44,6 +44,9 @@ BOUND_LATER = {
     "source_key",
     "contested_id",
     "internal_id",
+    "newer_load",
+    "newer_fence",
+    "newer_loads",
     *Counts.__dataclass_fields__,
 }
 
