@@ -34,7 +34,7 @@ async def test_a_load_makes_its_plan_again_until_it_holds(parts: Parts, database
         "UPDATE source_gate SET epoch = epoch + 1 WHERE epoch < 2"
     )
     told = await deliver(parts, database, "L", 1, family("1"))
-    assert told == {name: {"inserted": 1} for name in NAMES}
+    assert list(told.values()) == [{"inserted": 1}] * len(V1.entities)
     assert await database.fetch_value("SELECT epoch FROM source_gate") == 3
 
 
