@@ -1,5 +1,6 @@
 """What only the bucket and the ledger know: folders, objects, names and times of other loads."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from crossdock.offline_check import check
 from crossdock.pipeline import Ending, subscribe_stages
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
@@ -18,7 +20,7 @@ from shared.gcs_notification import notification_of
 from shared.stage import Parts, run_stage
 from shared.storage.directory import DirectoryStorage
 from shared.storage.port import ObjectInfo
-from tests.drops import Drop
+from tests.drops import Drop, later
 from tests.loads import arrival, report, run
 from tests.production import content, is_empty
 from tests.verdicts import Bench, Outcome, assert_accepted, assert_rejected, open_bench, take_all
@@ -226,8 +228,8 @@ async def test_a_folder_that_can_be_no_loads_leaves_a_record_a_notice_and_nothin
     await bus.drain()
     assert bus.dead_letters == []
     rows = await bench.database.fetch_all("SELECT object, verdict, failure_code FROM arrival")
-    found = {row["object"].removesuffix("manifest.json"): row["failure_code"] for row in rows}
-    assert found == FOLDERS
+    codes = {row["object"].removesuffix("manifest.json"): row["failure_code"] for row in rows}
+    assert codes == FOLDERS
     assert {row["verdict"] for row in rows} == {"refused"}
     notices = await bench.database.fetch_all("SELECT subject, channel, outcome FROM notification")
     subjects = {row["subject"] for row in notices}
@@ -245,3 +247,67 @@ async def test_a_run_of_a_folder_that_can_be_no_loads_is_refused(bench: Bench) -
         assert (await run(bench.parts, drop)).ending is Ending.REFUSED
     codes = await bench.database.fetch_all("SELECT failure_code FROM arrival")
     assert [row["failure_code"] for row in codes] == ["manifest.load_id_invalid"] * 2
+
+
+async def test_the_offline_check_judges_the_folder_first_as_the_validator_does(
+    bench: Bench,
+) -> None:
+    bus = MemoryBus()
+    subscribe_stages(bus, replace(bench.parts, bus=bus), lambda _: None)
+    told, offline = {}, {}
+    for folder in FOLDERS:
+        _, partner, load_id, _ = folder.split("/")
+        drop = Drop(load_id=load_id, partner=partner)
+        at = drop.write(bench.root, manifest=b"{")
+        found = await arrival(bench.parts, drop)
+        attributes = notification_of(found.bucket, found.object_name, found.generation)
+        await bus.publish(Topic.ARRIVED, b"{}", attributes)
+        await bus.drain()
+        told[folder] = await bench.database.fetch_value(
+            "SELECT failure_code FROM arrival WHERE object = %(object)s",
+            {"object": found.object_name},
+        )
+        checked = await asyncio.to_thread(
+            check, at, partner=None, partners=bench.parts.partners, now=now()
+        )
+        offline[folder] = checked.failure and checked.failure.code
+    assert told == FOLDERS
+    assert offline == told
+
+
+REUSED = (  # what comes under the load_id of an applied load
+    json.dumps(Drop(created_at=later(1)).manifest()).encode(),
+    json.dumps(Drop(manifest_changes={"source_system": "globex"}).manifest()).encode(),
+    b"{",
+    b" " * 65_537,
+)
+
+
+async def test_whatever_comes_under_an_applied_loads_id_is_refused_once_and_the_load_stands(
+    bench: Bench,
+) -> None:
+    drop = Drop()
+    first = await bench.take(drop)
+    row = "SELECT * FROM load_ledger"
+    before = await bench.database.fetch_all(row)
+    bus = MemoryBus()
+    subscribe_stages(bus, replace(bench.parts, bus=bus), lambda _: None)
+    for manifest in REUSED:
+        drop.write_manifest(bench.root, manifest)
+        found = await arrival(bench.parts, drop)
+        for _ in range(2):
+            attributes = notification_of(found.bucket, found.object_name, found.generation)
+            await bus.publish(Topic.ARRIVED, b"{}", attributes)
+        await bus.drain()
+    refused = await bench.database.fetch_all(
+        "SELECT failure_code FROM arrival WHERE verdict = 'refused'"
+    )
+    assert [row["failure_code"] for row in refused] == ["manifest.load_id_reused"] * len(REUSED)
+    notices = await bench.database.fetch_all(
+        "SELECT subject, run, channel FROM notification WHERE outcome = 'refused'"
+    )
+    assert len({(row["subject"], row["run"]) for row in notices}) == len(REUSED)
+    assert len({tuple(row.values()) for row in notices}) == len(notices)
+    assert await bench.database.fetch_all(row) == before
+    assert await bench.standing(drop.partner) == first.standing
+    assert await report(bench.database) == first.report

@@ -62,8 +62,22 @@ def twice(name: str, pair: str, key: str) -> Case:
     return Case(name, "manifest.duplicate_key", (key, "twice"), text)
 
 
-def from_now(*, minutes: int) -> str:
-    return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+def ahead(*, minutes: int) -> Bend:
+    """created_at so far ahead of the clock at the time when the manifest is written."""
+
+    def bend(manifest: Manifest) -> None:
+        moment = datetime.now(UTC) + timedelta(minutes=minutes)
+        manifest["created_at"] = moment.isoformat()
+
+    return bend
+
+
+def having(**changes: object) -> Bend:
+    return lambda manifest: manifest.update(changes)
+
+
+def without(key: str) -> Bend:
+    return lambda manifest: manifest.pop(key)
 
 
 def with_file(position: int, **changes: object) -> Bend:
@@ -109,14 +123,14 @@ TWICE = [
 SCHEMA = "manifest.schema"
 OUT_OF_FORM = [
     *(
-        bent(f"without-{key}", SCHEMA, lambda manifest, key=key: manifest.pop(key), key, "missing")
+        bent(f"without-{key}", SCHEMA, without(key), key, "missing")
         for key in ("load_id", "source_system", "schema_version", "created_at", "files")
     ),
     *(
         bent(f"file-without-{key}", SCHEMA, without_file_key(key), f"files[1].{key}", "missing")
         for key in ("name", "rows", "sha256")
     ),
-    bent("unknown-key", SCHEMA, lambda manifest: manifest.update(note="x"), "'note'"),
+    bent("unknown-key", SCHEMA, having(note="x"), "'note'"),
     bent("unknown-file-key", SCHEMA, with_file(2, encoding="x"), "files[2]", "'encoding'"),
     bent("rows-text", SCHEMA, with_file(0, rows="12"), "files[0].rows", "'12'"),
     bent("rows-float", SCHEMA, with_file(0, rows=12.0), "files[0].rows", "12.0"),
@@ -128,7 +142,7 @@ OUT_OF_FORM = [
     bent("sha-short", SCHEMA, with_file(0, sha256="0" * 63), "files[0].sha256", "63 characters"),
     bent("sha-break", SCHEMA, with_file(0, sha256=SHA256 + "\n"), "files[0].sha256", "65 char"),
     *(
-        bent(f"created-at-{name}", SCHEMA, lambda manifest, at=at: manifest.update(created_at=at))
+        bent(f"created-at-{name}", SCHEMA, having(created_at=at), "created_at")
         for name, at in {
             "local": "2026-01-01T00:00:00",
             "date": "2026-01-01",
@@ -137,8 +151,8 @@ OUT_OF_FORM = [
             "number": 1767225600,
         }.items()
     ),
-    bent("system-with-a-space", SCHEMA, lambda m: m.update(source_system="a b"), "source_system"),
-    bent("files-object", SCHEMA, lambda m: m.update(files={}), "files must be a list"),
+    bent("system-with-a-space", SCHEMA, having(source_system="a b"), "source_system"),
+    bent("files-object", SCHEMA, having(files={}), "files must be a list"),
     bent("file-text", SCHEMA, lambda m: m["files"].append("x.csv"), "files[4]", "'x.csv'"),
     bent("totals-of-text", SCHEMA, with_file(0, totals={"city": "1"}), "'city'"),
     bent("total-number", SCHEMA, with_file(2, totals={"tax": 1.5}), "files[2].totals.tax"),
@@ -148,7 +162,7 @@ OTHER_VERSION = [
     bent(
         "version-unknown",
         "manifest.unknown_schema_version",
-        lambda manifest: manifest.update(schema_version="v0"),
+        having(schema_version="v0"),
         "'v0'",
         *contracts(),
     ),
@@ -157,21 +171,21 @@ OTHER_LOAD_ID = [
     bent(
         "load-id-other",
         "manifest.load_id_mismatch",
-        lambda manifest: manifest.update(load_id="another"),
+        having(load_id="another"),
         "'another'",
         "'load-id-other'",
     ),
     bent(
         "load-id-other-case",
         "manifest.load_id_mismatch",
-        lambda manifest: manifest.update(load_id="LOAD-ID-OTHER-CASE"),
+        having(load_id="LOAD-ID-OTHER-CASE"),
         "'LOAD-ID-OTHER-CASE'",
     ),
     *(
         bent(
             f"load-id-{name}",
             "manifest.load_id_invalid",
-            lambda manifest, load_id=load_id: manifest.update(load_id=load_id),
+            having(load_id=load_id),
             shown,
         )
         for name, load_id, shown in (
@@ -189,14 +203,14 @@ OTHER_PARTNER = [
     bent(
         "partner-other",
         "manifest.partner_mismatch",
-        lambda manifest: manifest.update(source_system="globex"),
+        having(source_system="globex"),
         "'globex'",
         "'partner-other'",
     ),
     bent(
         "partner-other-case",
         "manifest.partner_mismatch",
-        lambda manifest: manifest.update(source_system="Partner-other-case"),
+        having(source_system="Partner-other-case"),
         "'Partner-other-case'",
     ),
 ]
@@ -204,20 +218,20 @@ FUTURE = [
     bent(
         "future",
         "manifest.created_at_future",
-        lambda manifest: manifest.update(created_at=from_now(minutes=6)),
+        ahead(minutes=6),
         "more than 5 minutes ahead",
     ),
     bent(
         "far-future",
         "manifest.created_at_future",
-        lambda manifest: manifest.update(created_at="9999-12-31T23:59:59.999999Z"),
+        having(created_at="9999-12-31T23:59:59.999999Z"),
         "'9999-12-31T23:59:59.999999Z'",
     ),
 ]
 MISSING = "manifest.file_missing"
 NAMES = [
     bent("no-vehicles", MISSING, lambda m: m["files"].pop(1), "vehicles.csv", file="vehicles.csv"),
-    bent("no-file", MISSING, lambda m: m.update(files=[]), "customers.csv", file="customers.csv"),
+    bent("no-file", MISSING, having(files=[]), "customers.csv", file="customers.csv"),
     bent(
         "invoices-twice",
         "manifest.file_duplicate",
@@ -266,10 +280,10 @@ GOOD = [
     Case("keys-in-another-order", "", (), in_another_order),
     bent("files-in-another-order", "", lambda manifest: manifest["files"].reverse()),
     bent("no-totals", "", with_file(0, totals={})),
-    bent("4-minutes-ahead", "", lambda m: m.update(created_at=from_now(minutes=4))),
-    bent("lower-case-zone", "", lambda m: m.update(created_at="2026-01-01t00:00:00.5z")),
-    bent("year-1", "", lambda m: m.update(created_at="0001-01-01T00:00:00Z")),
-    bent("year-1969", "", lambda m: m.update(created_at="1969-12-31T23:59:59.999999Z")),
+    bent("4-minutes-ahead", "", ahead(minutes=4)),
+    bent("lower-case-zone", "", having(created_at="2026-01-01t00:00:00.5z")),
+    bent("year-1", "", having(created_at="0001-01-01T00:00:00Z")),
+    bent("year-1969", "", having(created_at="1969-12-31T23:59:59.999999Z")),
 ]
 
 

@@ -263,16 +263,14 @@ def assert_over_limit(
 
 def test_orphans_count_towards_the_limit(outcomes: dict[str, Outcome]) -> None:
     outcome = outcomes["10-orphans-of-100"]
-    place = {"row": 91, "column": "source_customer_id"}
-    assert_over_limit(outcome, "vehicles.csv", 10, 100, **place)
+    assert_over_limit(outcome, "vehicles.csv", 10, 100, row=91, column="source_customer_id")
     assert set(outcome.codes("vehicles").values()) == {"row.orphan"}
     assert outcome.checked.ok
 
 
 def test_descendants_count_towards_the_limit(outcomes: dict[str, Outcome]) -> None:
     outcome = outcomes["10-descendants-of-100"]
-    place = {"row": 2, "column": "source_customer_id"}
-    assert_over_limit(outcome, "vehicles.csv", 10, 11, **place)
+    assert_over_limit(outcome, "vehicles.csv", 10, 11, row=2, column="source_customer_id")
     assert set(outcome.codes("vehicles").values()) == {"row.parent_rejected"}
     assert outcome.count("customers", "rejected") == 9
     assert outcome.offline_failure == outcome.failure
