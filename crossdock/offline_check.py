@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crossdock.pack import DropNotFound
-from services.validator.checks import check_folder, check_partner, missing_files
+from services.validator.checks import check_folder, check_partner, check_place, missing_files
 from services.validator.inspect import inspect_file
 from shared.contracts.model import Contract, Entity, contracts
 from shared.contracts.row_rules import first_violation, violation_message
@@ -193,6 +193,7 @@ async def _check(folder: DropFolder, partners: Partners, now: datetime) -> Check
 
 async def _judge(folder: DropFolder, partners: Partners, now: datetime) -> CheckResult:
     storage = DirectoryStorage.mounting(folder.directory, folder.prefix)
+    check_place(folder.partner, folder.load_id, partners)
     manifest = _manifest(folder, now)
     check_partner(manifest, folder.partner, partners)
     files = await _files(storage, folder.prefix, manifest)

@@ -10,6 +10,7 @@ from services.reporter.deliver import deliver_due
 from services.reporter.stage import STAGE as REPORTER
 from services.stager.stage import STAGE as STAGER
 from services.upserter.stage import STAGE as UPSERTER
+from services.validator.admission import look_again
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Answer, Message
@@ -68,6 +69,7 @@ async def run_arrival(
         TransientFault: the database or the bucket did not answer.
     """
     before = await parts.ledger.read(arrival.load_id)
+    await look_again(arrival, parts)
     subscribe_stages(bus, parts, progress)
     notification = notification_of(arrival.bucket, arrival.object_name, arrival.generation)
     await bus.publish(Topic.ARRIVED, b"{}", notification)

@@ -6,7 +6,11 @@ Source of the names: docs/events.md, which other systems subscribe by.
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+LONGEST_NAME = 255
+LONGEST_REASON = 1_000
+HIGHEST_RUN = 2**31 - 1
 
 
 class Topic(StrEnum):
@@ -42,12 +46,12 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     event: Topic | None = None
-    event_id: str | None = None
-    load_id: str
-    source_system: str | None = None
-    run: int | None = None
+    event_id: str | None = Field(default=None, max_length=LONGEST_NAME)
+    load_id: str = Field(max_length=LONGEST_NAME)
+    source_system: str | None = Field(default=None, max_length=LONGEST_NAME)
+    run: int | None = Field(default=None, ge=1, le=HIGHEST_RUN)
     occurred_at: AwareDatetime | None = None
-    reason: str | None = None
+    reason: str | None = Field(default=None, max_length=LONGEST_REASON)
 
     def attributes(self) -> dict[str, str]:
         """The same facts as message attributes, for filters and consoles."""

@@ -69,7 +69,10 @@ async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
             return Answer.DONE
         delivery = Delivery(stage.name, event, parts.storage.bucket)
         claim = await parts.ledger.claim(delivery, message.delivery_key)
-        if isinstance(claim, Verdict):
+        if claim is Verdict.GIVE_UP:
+            log.error("load.needs_attention", load_id=event.load_id, stage=stage.name)
+            answer = Answer.DONE
+        elif isinstance(claim, Verdict):
             log.info("message.settled", load_id=event.load_id, stage=stage.name, verdict=claim)
             answer = Answer.DONE
         else:

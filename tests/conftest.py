@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import structlog
 
 from crossdock.stack import mysql_server, processes, pubsub_emulator, topology
 from crossdock.stack import storage_emulator as storage
@@ -44,6 +45,13 @@ def end_servers(folder: Path) -> None:
     for stop in (storage.stop, pubsub_emulator.stop, mysql_server.stop):
         stop(folder)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A command that sets up its logs leaves no trace in the next test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

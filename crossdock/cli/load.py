@@ -84,7 +84,9 @@ def why_no_replay(load: Load, stage: StageName, bucket: str) -> str | None:
         )
     event = Event(load_id=load.load_id)
     possible = [
-        name for name in STAGES if decide(Delivery(name, event, bucket), load) is Verdict.REPLAY
+        name
+        for name in STAGES
+        if decide(Delivery(name, event, bucket), load, load.attempts) is Verdict.REPLAY
     ]
     if stage in possible:
         return None

@@ -78,7 +78,13 @@ async def record_rejects(database: Database, plan: EntityPlan, attempt: Attempt)
         plan.sql["record_reject"],
         [
             attempt.keys(
-                row_no=row_no, code=reason.code, column=reason.column, message=reason.message
+                entity=plan.entity.name,
+                row_no=row_no,
+                source_key="",
+                raw="",
+                code=reason.code,
+                column=reason.column,
+                message=reason.message,
             )
             for row_no, reason in reasons
         ],

@@ -29,7 +29,8 @@ ORDER BY r.row_no LIMIT %(most)s
 -- One refused row with its reason.
 INSERT INTO load_reject
     (load_id, run, entity, row_no, source_key, code, column_name, message, raw)
-VALUES (%(load_id)s, %(run)s, '{entity}', %(row_no)s, '', %(code)s, %(column)s, %(message)s, '')
+VALUES (%(load_id)s, %(run)s, %(entity)s, %(row_no)s, %(source_key)s, %(code)s, %(column)s,
+    %(message)s, %(raw)s)
 
 -- name: quote_rejects
 -- The rows' own text, which never leaves the database: the key, and the fields as one CSV record.

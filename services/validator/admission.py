@@ -56,6 +56,16 @@ async def admit(arrival: Arrival, parts: Parts) -> Event | None:
     raise TransientFault(f"{arrival.object_name} is being replaced faster than it can be read")
 
 
+async def look_again(arrival: Arrival, parts: Parts) -> None:
+    """Let a manifest that failed its load be judged anew: the partner's configuration may differ.
+
+    Raises:
+        TransientFault: the database did not answer.
+    """
+    async with connect(parts.ledger.url) as database:
+        await database.execute(SQL["look_again"], _keys(arrival))
+
+
 async def _decide(reading: Reading, parts: Parts) -> Event | None:
     arrival = reading.arrival
     if not (is_load_id(arrival.load_id) and parts.partners.is_folder(arrival.partner)):

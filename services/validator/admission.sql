@@ -6,6 +6,12 @@ INSERT INTO arrival (bucket, object, generation, verdict, load_id, noticed_at)
 VALUES (%(bucket)s, %(object)s, %(generation)s, 'noticed', %(load_id)s, NOW(6))
 ON DUPLICATE KEY UPDATE bucket = bucket;
 
+-- name: look_again
+-- A manifest whose load failed before it could be checked any further is judged anew.
+UPDATE arrival JOIN load_ledger l USING (load_id, bucket, generation) SET verdict = 'pending'
+WHERE arrival.bucket = %(bucket)s AND object = %(object)s
+    AND arrival.generation = %(generation)s AND verdict = 'taken' AND l.state = 'failed' AND l.reached IS NULL;
+
 -- name: lock_arrival
 -- The arrival, held against another delivery of the same notification.
 SELECT verdict, run FROM arrival

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NoReturn
 
 from shared.errors import Failure, Rejected, shown
-from shared.manifest import MANIFEST_NAME, Manifest, ManifestFile
+from shared.manifest import MANIFEST_NAME, Manifest, ManifestFile, is_load_id
 from shared.partners import Partners
 from shared.storage.port import ObjectInfo
 
@@ -31,6 +31,18 @@ class Folder:
 
     files: Mapping[str, ObjectInfo]
     missing: tuple[str, ...]
+
+
+def check_place(partner_folder: str, load_id: str, partners: Partners) -> str:
+    """Whether a drop may lie where it lies; the source_system that its folder speaks for.
+
+    Raises:
+        Rejected: `partner.unknown` or `manifest.load_id_invalid`.
+    """
+    source_system = partners.source_system_of(partner_folder)
+    if not is_load_id(load_id):
+        _reject("manifest.load_id_invalid", f"the folder {shown(load_id)} is no load_id")
+    return source_system
 
 
 def check_partner(manifest: Manifest, partner_folder: str, partners: Partners) -> None:
@@ -138,10 +150,14 @@ def check_contents(file: ManifestFile, *, rows: int, sums: Mapping[str, Decimal 
     for column, total in file.totals.items():
         found = sums[column]
         if found != total:
-            what = "has a value that is no number" if found is None else f"adds up to {found:f}"
+            what = (
+                "has a value that is no number"
+                if found is None
+                else f"adds up to {shown(f'{found:f}')}"
+            )
             _reject(
                 "file.total_mismatch",
-                f"{file.name}: {column} {what}; the manifest says {total:f}",
+                f"{file.name}: {column} {what}; the manifest says {shown(f'{total:f}')}",
                 file=file.name,
                 column=column,
             )

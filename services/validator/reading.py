@@ -3,17 +3,16 @@
 import hashlib
 from dataclasses import dataclass
 
-from services.validator.checks import check_partner
+from services.validator.checks import check_partner, check_place
 from shared.clock import now
 from shared.contracts.model import contracts
-from shared.errors import Failure, Rejected, shown
+from shared.errors import Failure, Rejected
 from shared.gcs_notification import Arrival
 from shared.ledger.arrivals import ManifestFacts
 from shared.manifest import (
     MANIFEST_NAME,
     Manifest,
     check_manifest_size,
-    is_load_id,
     parse_manifest,
 )
 from shared.stage import Parts
@@ -55,11 +54,7 @@ async def read_manifest(arrival: Arrival, found: ObjectInfo | None, parts: Parts
     data = None
     source_system = arrival.partner
     try:
-        source_system = parts.partners.source_system_of(arrival.partner)
-        if not is_load_id(arrival.load_id):
-            raise _rejected(
-                "manifest.load_id_invalid", f"the folder {shown(arrival.load_id)} is no load_id"
-            )
+        source_system = check_place(arrival.partner, arrival.load_id, parts.partners)
         if found is None:
             raise _rejected("manifest.changed", "the manifest was deleted before it was read")
         check_manifest_size(found.size_bytes)

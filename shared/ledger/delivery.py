@@ -22,6 +22,7 @@ class Verdict(StrEnum):
     LIVES_ELSEWHERE = "lives_elsewhere"
     ALREADY_REPLAYED = "already_replayed"
     NEEDS_ATTENTION = "needs_attention"
+    GIVE_UP = "give_up"
     ORDER_CONFLICT = "order_conflict"
 
 
@@ -40,8 +41,11 @@ class Delivery:
         return self.event.event_id is None
 
 
-def decide(delivery: Delivery, load: Load | None) -> Verdict:
-    """The verdict on a message, by the rules of delivery."""
+def decide(delivery: Delivery, load: Load | None, most_attempts: int) -> Verdict:
+    """The verdict on a message, by the rules of delivery.
+
+    A worker that died has had its attempt too: after `most_attempts` the load waits for a person.
+    """
     if load is None:
         return Verdict.UNKNOWN_LOAD
     if load.bucket != delivery.bucket:
@@ -53,7 +57,7 @@ def decide(delivery: Delivery, load: Load | None) -> Verdict:
         return Verdict.OLDER_RUN
     if run > load.run:
         return Verdict.TOO_EARLY
-    return _decide_event(delivery.stage, load)
+    return _decide_event(delivery.stage, load, most_attempts)
 
 
 def is_due(load: Load, published_at: datetime, lease_seconds: float) -> bool:
@@ -78,7 +82,7 @@ def _decide_replay(delivery: Delivery, load: Load) -> Verdict:
     return Verdict.TOO_EARLY
 
 
-def _decide_event(stage: StageName, load: Load) -> Verdict:
+def _decide_event(stage: StageName, load: Load, most_attempts: int) -> Verdict:
     if not load.due_at(stage):
         return Verdict.DUPLICATE if _is_past(stage, load) else Verdict.TOO_EARLY
     if load.needs_attention:
@@ -87,6 +91,9 @@ def _decide_event(stage: StageName, load: Load) -> Verdict:
         return Verdict.BUSY
     if load.next_attempt_at is not None and load.next_attempt_at > load.now:
         return Verdict.NOT_YET_DUE
+    worker_died = load.lease_owner is not None
+    if worker_died and load.attempts + 1 >= most_attempts:
+        return Verdict.GIVE_UP
     return Verdict.CLAIM
 
 

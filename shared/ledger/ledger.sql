@@ -22,7 +22,7 @@ SELECT COUNT(*) FROM load_event WHERE replay_key = %(replay_key)s;
 -- name: claim
 -- Take the lease of a load that stands before the stage: one compare-and-set that raises the fence.
 UPDATE load_ledger
-SET fence = fence + 1, lease_owner = %(token)s,
+SET fence = fence + 1, attempts = attempts + (lease_owner IS NOT NULL), lease_owner = %(token)s,
     lease_until = NOW(6) + INTERVAL %(lease_seconds)s SECOND,
     next_attempt_at = NULL, updated_at = NOW(6)
 WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND state = %(state)s
@@ -100,6 +100,14 @@ SET attempts = attempts + 1, last_error = LEFT(%(error)s, 4000),
     needs_attention = (attempts >= %(most_attempts)s),
     lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
 WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s;
+
+-- name: give_up
+-- A load whose workers keep dying has been tried often enough; a person must look at it.
+UPDATE load_ledger
+SET attempts = attempts + 1, needs_attention = TRUE,
+    last_error = CONCAT('the worker died without a word: ', lease_owner),
+    lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
+WHERE load_id = %(load_id)s;
 
 -- name: wait
 -- Give the lease back because another load goes first; only an older load starts the clock.

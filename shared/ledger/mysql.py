@@ -18,6 +18,7 @@ from shared.ledger.states import (
     TOPIC_OF,
     Load,
     State,
+    as_claimed,
     as_replayed,
     state_after_failure,
 )
@@ -46,11 +47,13 @@ class Ledger:
         return connect(self.url, program_name=claim.program_name, local_infile=local_infile)
 
     async def read(self, load_id: str) -> Load | None:
-        """One load as it stands.
+        """One load as it stands, or None where there is none of that name.
 
         Raises:
             TransientFault: the database is unreachable.
         """
+        if not is_load_id(load_id):
+            return None
         async with connect(self.url) as database:
             row = await database.fetch_one(SQL["read_load"], {"load_id": load_id})
             return None if row is None else load_of(row)
@@ -63,7 +66,7 @@ class Ledger:
         """
         try:
             async with connect(self.url) as database, database.transaction():
-                return await _take(database, delivery, delivery_key, self.settings.lease_seconds)
+                return await _take(database, delivery, delivery_key, self.settings)
         except pymysql.err.IntegrityError as error:
             if error.args[0] != DUPLICATE_ENTRY:
                 raise
@@ -236,20 +239,22 @@ def load_of(row: Row) -> Load:
 
 
 async def _take(
-    database: Database, delivery: Delivery, delivery_key: str | None, lease_seconds: float
+    database: Database, delivery: Delivery, delivery_key: str | None, settings: Settings
 ) -> Claim | Verdict:
     load_id = delivery.event.load_id
     load = await _lock(database, load_id) if is_load_id(load_id) else None
     if delivery.is_replay and delivery_key is not None:
         before = await database.fetch_value(SQL["replayed_before"], {"replay_key": delivery_key})
         delivery = dataclasses.replace(delivery, replayed_before=bool(before))
-    verdict = decide(delivery, load)
+    verdict = decide(delivery, load, settings.attempts_before_attention)
     if load is None or verdict not in {Verdict.CLAIM, Verdict.REPLAY}:
         await note(database, load_id, verdict, delivery=delivery, delivery_key=delivery_key)
         if load is not None and verdict is Verdict.DUPLICATE:
             await outbox.rearm_next(database, load)
+        elif verdict is Verdict.GIVE_UP:
+            await database.execute(SQL["give_up"], {"load_id": load_id})
         return verdict
-    return await _grant(database, delivery, load, delivery_key, lease_seconds)
+    return await _grant(database, delivery, load, delivery_key, settings.lease_seconds)
 
 
 async def _lock(database: Database, load_id: str) -> Load | None:
@@ -265,7 +270,7 @@ async def _grant(
     lease_seconds: float,
 ) -> Claim:
     tells_failure = delivery.stage == "reporter" and load.failed_run == load.run
-    taken = as_replayed(load, delivery.stage) if delivery.is_replay else load
+    taken = as_replayed(load, delivery.stage) if delivery.is_replay else as_claimed(load)
     claim = Claim(
         load=dataclasses.replace(taken, fence=load.fence + 1),
         stage=delivery.stage,

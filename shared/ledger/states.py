@@ -132,6 +132,11 @@ def state_after_failure(load: Load) -> State:
     return State.REPORTED if told else State.UPSERTED
 
 
+def as_claimed(load: Load) -> Load:
+    """The load as its next worker finds it: a worker that left its lease behind died trying."""
+    return replace(load, attempts=load.attempts + (load.lease_owner is not None))
+
+
 def as_replayed(load: Load, stage: StageName) -> Load:
     """The load as a replay of a stage finds it: a new run at that stage's input.
 

@@ -7,8 +7,9 @@ import pytest
 
 from shared.errors import Failure
 from shared.events import Event, StageName, Topic
+from shared.ledger import delivery
 from shared.ledger.arrivals import ArrivalVerdict, ManifestFacts, decide_arrival
-from shared.ledger.delivery import Delivery, Verdict, decide, is_due
+from shared.ledger.delivery import Delivery, Verdict, is_due
 from shared.ledger.states import Load, State, state_after_failure
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -60,6 +61,10 @@ FAILED = replace(VALIDATED, state=State.FAILED, failed_run=1)
 FAILURE = Failure.of("manifest.schema", "rows is missing")
 
 
+def decide(message: Delivery, load: Load | None) -> Verdict:
+    return delivery.decide(message, load, most_attempts=3)
+
+
 def leased(load: Load) -> Load:
     return replace(load, lease_owner="somebody", lease_until=NOW + timedelta(seconds=5))
 
@@ -92,6 +97,12 @@ def test_a_stage_that_is_not_done_and_free_is_claimed(stage: StageName, load: Lo
 
 def test_a_lease_that_ran_out_is_no_obstacle() -> None:
     assert decide(event("stager"), expired(VALIDATED)) is Verdict.CLAIM
+
+
+def test_a_load_whose_workers_keep_dying_is_given_up_for_a_person_to_look_at() -> None:
+    assert decide(event("stager"), expired(replace(VALIDATED, attempts=1))) is Verdict.CLAIM
+    assert decide(event("stager"), expired(replace(VALIDATED, attempts=2))) is Verdict.GIVE_UP
+    assert decide(event("stager"), replace(VALIDATED, attempts=2)) is Verdict.CLAIM
 
 
 def test_a_live_lease_elsewhere_is_left_alone() -> None:

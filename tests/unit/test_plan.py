@@ -38,6 +38,8 @@ BOUND_LATER = {
     "most",
     "most_copies",
     "row_no",
+    "entity",
+    "raw",
     "code",
     "column",
     "message",
