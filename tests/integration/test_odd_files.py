@@ -127,7 +127,7 @@ TOTALS = {  # load_id: amounts, control total, what the message says if it is wr
     "total-of-thirds": (("0.10",) * 3, "0.3", ()),
     "total-of-nothing": ((), "0", ()),
     "total-not-of-nothing": ((), "0.01", ("0.01",)),
-    "total-of-65536-digits": ((LONG,), "1", ("the manifest says 1",)),
+    "total-of-65536-digits": ((LONG,), "1", ("999", "the manifest says")),
 }
 
 
