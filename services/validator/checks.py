@@ -153,14 +153,18 @@ def check_contents(file: ManifestFile, *, rows: int, sums: Mapping[str, Decimal 
             what = (
                 "has a value that is no number"
                 if found is None
-                else f"adds up to {shown(f'{found:f}')}"
+                else f"adds up to {_amount(found)}"
             )
             _reject(
                 "file.total_mismatch",
-                f"{file.name}: {column} {what}; the manifest says {shown(f'{total:f}')}",
+                f"{file.name}: {column} {what}; the manifest says {_amount(total)}",
                 file=file.name,
                 column=column,
             )
+
+
+def _amount(number: Decimal) -> str:
+    return shown(f"{number:f}").replace("'", "")
 
 
 def _is_folder_object(name: str, item: ObjectInfo) -> bool:
