@@ -10,12 +10,14 @@ from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Answer, Message
 from shared.clock import now
+from shared.errors import Failure, Rejected
 from shared.events import Event
 from shared.gcs_notification import notification_of
 from shared.ledger.delivery import Delivery, Verdict
+from shared.ledger.lease import Claim
 from shared.mysql.connect import Database
 from shared.partners import Partners
-from shared.stage import Parts, run_stage
+from shared.stage import Parts, Stage, run_stage
 from tests.drops import Drop
 from tests.loads import arrival, run
 from tests.production import content, is_empty
@@ -55,22 +57,49 @@ async def test_a_message_is_only_asked_for_again_where_that_can_help(
     assert await content(database) == before
 
 
-async def test_a_load_whose_workers_all_die_waits_for_a_person_in_the_end(
-    parts: Parts, bucket_dir: Path, database: Database
-) -> None:
-    settings = parts.settings.model_copy(update={"attempts_before_attention": 3})
-    ledger = type(parts.ledger)(settings)
+async def validated(parts: Parts, bucket_dir: Path) -> Delivery:
+    """The delivery that brings a validated load to the stager."""
     drop = Drop()
     drop.write(bucket_dir)
     found = await arrival(parts, drop)
     attributes = notification_of(found.bucket, found.object_name, found.generation)
     message = Message(b"{}", attributes, "validator.manifest.arrived", "1", now())
     await run_stage(VALIDATOR, message, replace(parts, bus=MemoryBus()))
-    event = Event(load_id="load-1", event_id="e", run=1)
+    return Delivery("stager", Event(load_id="load-1", event_id="e", run=1), "drops")
+
+
+async def test_a_load_whose_workers_all_die_waits_for_a_person_and_the_last_is_still_ended(
+    parts: Parts, bucket_dir: Path, database: Database
+) -> None:
+    settings = parts.settings.model_copy(update={"attempts_before_attention": 3})
+    ledger = type(parts.ledger)(settings)
+    delivery = await validated(parts, bucket_dir)
+    tokens: list[str] = []
     for _ in range(10):
-        verdict = await ledger.claim(Delivery("stager", event, "drops"), None)
+        verdict = await ledger.claim(delivery, None)
+        if isinstance(verdict, Claim):
+            tokens.append(verdict.token)
         await database.execute("UPDATE load_ledger SET lease_until = NOW(6) - INTERVAL 1 SECOND")
-    assert verdict is Verdict.NEEDS_ATTENTION
+    assert (verdict, len(tokens)) == (Verdict.NEEDS_ATTENTION, 3)
+    replayed = await ledger.claim(replace(delivery, event=Event(load_id="load-1")), "replay")
+    assert isinstance(replayed, Claim)
+    assert replayed.predecessor == tokens[-1]
+
+
+async def test_a_verdict_too_long_to_be_written_is_cut_or_counts_as_a_fault(
+    parts: Parts, bucket_dir: Path, database: Database
+) -> None:
+    delivery = await validated(parts, bucket_dir)
+
+    async def reject(_claim: Claim, _parts: Parts) -> None:
+        raise Rejected(Failure.of("file.changed", "x" * 70_000))
+
+    message = Message(delivery.event.body(), {}, "stager.manifest.validated", "1", now())
+    answer = await run_stage(Stage("stager", reject), message, parts)
+    row = await database.fetch_one("SELECT state, attempts, lease_owner FROM load_ledger")
+    was_told = (Answer.DONE, {"state": "failed", "attempts": 0, "lease_owner": None})
+    was_counted = (Answer.RETRY, {"state": "validated", "attempts": 1, "lease_owner": None})
+    assert (answer, row) in (was_told, was_counted)
 
 
 async def test_a_drop_that_failed_is_judged_anew_when_it_is_run_again(
