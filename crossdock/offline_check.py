@@ -9,7 +9,6 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,12 @@ from crossdock.pack import DropNotFound
 from services.validator.checks import check_folder, check_partner, check_place, missing_files
 from services.validator.inspect import inspect_file
 from shared.contracts.model import Contract, Entity, contracts
-from shared.contracts.row_rules import first_violation, violation_message
+from shared.contracts.row_rules import (
+    copies_message,
+    first_violation,
+    parent_rejected_message,
+    violation_message,
+)
 from shared.csv_records import RecordReader, fields_of
 from shared.errors import Failure, ObjectGone, Rejected
 from shared.manifest import (
@@ -258,7 +262,7 @@ class _EntityRows:
             for row_no in copies:
                 reject = self.rejects.get(row_no)
                 if reject is None or reject.code == "row.parent_rejected":
-                    message = _duplicate_message(self.entity.key, row_no, copies)
+                    message = copies_message(self.entity, row_no, copies, len(copies))
                     self._reject(row_no, key, self.entity.key, "row.duplicate_key", message)
                     self.unresolved.discard(row_no)
         self.rejected_keys = {reject.source_key for reject in self.rejects.values()}
@@ -272,18 +276,11 @@ class _EntityRows:
             self.unresolved.add(self.rows)
         elif parent_key in parent.rejected_keys:
             column = self.entity.header[self._parent_key_position]
-            message = f"{column} refers to a row of {parent.entity.file_name} that was rejected"
+            message = parent_rejected_message(self.entity)
             self._reject(self.rows, key, column, "row.parent_rejected", message)
 
     def _reject(self, row_no: int, key: str, column: str, code: str, message: str) -> None:
         self.rejects[row_no] = Reject(self.entity.name, row_no, key, column, code, message)
-
-
-def _duplicate_message(column: str, row_no: int, copies: Sequence[int]) -> str:
-    others = list(islice((other for other in copies if other != row_no), _MOST_ROWS_NAMED))
-    more = len(copies) - 1 - len(others)
-    rows = ", ".join(map(str, others)) + (f" and {more} more" if more else "")
-    return f"{column} stands in other rows of the file too: {rows}"
 
 
 async def _check_rows(

@@ -11,6 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Self
 
+LONGEST_MESSAGE = 4_000
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorCode:
@@ -59,12 +61,13 @@ class Failure:
         row: int | None = None,
         column: str | None = None,
     ) -> Self:
-        """A failure with the catalogue's remedy.
+        """A failure with the catalogue's remedy, its message cut to LONGEST_MESSAGE characters.
 
         Raises:
             KeyError: the code does not stand in the catalogue.
         """
-        return cls(code, message, catalogue()[code].remedy, file, row, column)
+        remedy = catalogue()[code].remedy
+        return cls(code, message[:LONGEST_MESSAGE], remedy, file, row, column)
 
     def to_json(self) -> dict[str, Any]:
         """The failure as it stands in a report."""

@@ -9,7 +9,10 @@ from shared.manifest import MANIFEST_NAME
 _MANIFEST = re.compile(
     rf"imports/(?P<partner>[^/]+)/(?P<load_id>[^/]+)/{re.escape(MANIFEST_NAME)}", re.DOTALL
 )
+_GENERATION = re.compile("[0-9]{1,19}")
 FINALIZED = "OBJECT_FINALIZE"
+LONGEST_NAME = 1024  # bytes, so at least as many characters as any bucket allows
+HIGHEST_GENERATION = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ def read_notification(attributes: Mapping[str, str], bucket: str) -> Arrival | N
     if attributes.get("eventType") != FINALIZED or attributes.get("bucketId") != bucket:
         return None
     generation = attributes.get("objectGeneration", "")
-    if not (generation.isascii() and generation.isdigit()):
+    if not _GENERATION.fullmatch(generation) or int(generation) > HIGHEST_GENERATION:
         return None
     return arrival_of(bucket, attributes.get("objectId", ""), int(generation))
 
@@ -46,7 +49,7 @@ def read_notification(attributes: Mapping[str, str], bucket: str) -> Arrival | N
 def arrival_of(bucket: str, object_name: str, generation: int) -> Arrival | None:
     """The arrival of an object, or None where it is no manifest in a drop's folder."""
     match = _MANIFEST.fullmatch(object_name)
-    if match is None:
+    if match is None or len(object_name) > LONGEST_NAME:
         return None
     return Arrival(bucket, object_name, generation, match["partner"], match["load_id"])
 

@@ -146,7 +146,9 @@ class PushedMessage(BaseModel):
 
     data: Annotated[bytes, BeforeValidator(_from_base64)] = b""
     attributes: dict[str, str] = Field(default_factory=dict)
-    message_id: str = Field(validation_alias=AliasChoices("messageId", "message_id"), min_length=1)
+    message_id: str = Field(
+        validation_alias=AliasChoices("messageId", "message_id"), min_length=1, max_length=100
+    )
     publish_time: AwareDatetime = Field(
         validation_alias=AliasChoices("publishTime", "publish_time")
     )
@@ -158,7 +160,7 @@ class PushEnvelope(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     message: PushedMessage
-    subscription: str = Field(min_length=1)
+    subscription: str = Field(min_length=1, max_length=350)
 
     def to_message(self) -> Message:
         """The delivery that the envelope carries."""

@@ -122,6 +122,9 @@ async def _reject(claim: Claim, rejected: Rejected, parts: Parts) -> Answer:
         await parts.ledger.fail(claim, failure)
     except LeaseLost:
         return Answer.DONE
+    except Exception as fault:
+        log.exception("stage.postponed", load_id=claim.load.load_id, stage=claim.stage)
+        return await _postpone(claim, fault, parts)
     log.warning(
         "load.rejected",
         load_id=claim.load.load_id,

@@ -7,13 +7,18 @@ from typing import Final
 from services.upserter.attempt import Attempt, Prepared
 from services.upserter.plan import EntityPlan
 from shared.contracts.model import Entity
-from shared.contracts.row_rules import Violation, violation_message
+from shared.contracts.row_rules import (
+    MOST_ROWS_NAMED,
+    Violation,
+    copies_message,
+    parent_rejected_message,
+    violation_message,
+)
 from shared.errors import Rejected
 from shared.mysql.connect import Database, Row
 from shared.partners import RejectLimit
 
 MOST_STORED_REJECTS: Final = 10_000
-MOST_ROWS_NAMED: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +55,16 @@ def explain(entity: Entity, row: RefusedRow) -> Reject:
         message = violation_message(entity, row.violation)
         return Reject(row.violation.code, row.violation.column, message)
     if row.copies > 1:
-        return Reject("row.duplicate_key", entity.key, _copies_message(entity, row))
+        message = copies_message(entity, row.row_no, row.copy_rows, row.copies)
+        return Reject("row.duplicate_key", entity.key, message)
     assert entity.parent_key is not None
     if row.parent_was_refused:
-        message = f"{entity.parent_key} names a row of {entity.parent} that was rejected"
-        return Reject("row.parent_rejected", entity.parent_key, message)
+        return Reject("row.parent_rejected", entity.parent_key, parent_rejected_message(entity))
     message = (
         f"{entity.parent_key} names a row of {entity.parent} "
         "that is neither in this drop nor in an earlier load"
     )
     return Reject("row.orphan", entity.parent_key, message)
-
-
-def _copies_message(entity: Entity, row: RefusedRow) -> str:
-    others = [row_no for row_no in row.copy_rows if row_no != row.row_no][:MOST_ROWS_NAMED]
-    unnamed = row.copies - 1 - len(others)
-    named = ", ".join(map(str, others)) + (f" and {unnamed} more" if unnamed else "")
-    return f"{entity.key} stands in other rows too: {named}"
 
 
 async def record_rejects(database: Database, plan: EntityPlan, attempt: Attempt) -> None:

@@ -151,9 +151,7 @@ def check_contents(file: ManifestFile, *, rows: int, sums: Mapping[str, Decimal 
         found = sums[column]
         if found != total:
             what = (
-                "has a value that is no number"
-                if found is None
-                else f"adds up to {_amount(found)}"
+                "has a value that is no number" if found is None else f"adds up to {_amount(found)}"
             )
             _reject(
                 "file.total_mismatch",

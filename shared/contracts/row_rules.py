@@ -7,13 +7,16 @@ passes through a driver's formatting and any sql_mode unchanged.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Final
 
 from shared.contracts import notation
 from shared.contracts.model import Column, Entity, Kind
+
+MOST_ROWS_NAMED: Final = 10
 
 WHITE_SPACE: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -243,3 +246,23 @@ def _utc_sql(value: str) -> str:
     offset = f"IF({is_zulu}, '+00:00', RIGHT({value}, 6))"
     minutes = f"(LEFT({offset}, 3) * 60 + CONCAT(LEFT({offset}, 1), RIGHT({offset}, 2)))"
     return f"({moment} - INTERVAL {minutes} MINUTE)"
+
+
+def copies_message(entity: Entity, row_no: int, copy_rows: Iterable[int], copies: int) -> str:
+    """What a partner reads of `row.duplicate_key`: the other rows, the first few by number.
+
+    Args:
+        entity: whose key it is.
+        row_no: the row that is told of.
+        copy_rows: the first rows with the key, in order; this one may be among them.
+        copies: how many rows have the key, this one counted.
+    """
+    others = list(islice((row for row in copy_rows if row != row_no), MOST_ROWS_NAMED))
+    unnamed = copies - 1 - len(others)
+    named = ", ".join(map(str, others)) + (f" and {unnamed} more" if unnamed else "")
+    return f"{entity.key} stands in other rows too: {named}"
+
+
+def parent_rejected_message(entity: Entity) -> str:
+    """What a partner reads of `row.parent_rejected`."""
+    return f"{entity.parent_key} names a row of {entity.parent} that was rejected"

@@ -50,7 +50,8 @@ def decide_arrival(facts: ManifestFacts, load: Load | None) -> ArrivalDecision:
         return ArrivalDecision(ArrivalVerdict.PENDING)
     if load.state is State.FAILED:
         return ArrivalDecision(ArrivalVerdict.TAKEN)
-    if facts.manifest_sha256 == load.applied_manifest_sha256:
+    is_gone = facts.failure is not None and facts.failure.code == "manifest.changed"
+    if is_gone or facts.manifest_sha256 == load.applied_manifest_sha256:
         return ArrivalDecision(ArrivalVerdict.HISTORY)
     return ArrivalDecision(ArrivalVerdict.REFUSED, _reused(facts, "was loaded already"))
 

@@ -102,11 +102,12 @@ SET attempts = attempts + 1, last_error = LEFT(%(error)s, 4000),
 WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s;
 
 -- name: give_up
--- A load whose workers keep dying has been tried often enough; a person must look at it.
+-- A load whose workers keep dying has been tried often enough; a person must look at it. The last
+-- worker's name stays, so that the one who comes after ends what it left running.
 UPDATE load_ledger
 SET attempts = attempts + 1, needs_attention = TRUE,
     last_error = CONCAT('the worker died without a word: ', lease_owner),
-    lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
+    lease_until = NULL, updated_at = NOW(6)
 WHERE load_id = %(load_id)s;
 
 -- name: wait

@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from crossdock.pipeline import Ending, run_arrival
-from services.upserter.checks import MOST_ROWS_NAMED
 from shared.bus.memory import MemoryBus
+from shared.contracts.row_rules import MOST_ROWS_NAMED
 from shared.errors import catalogue
 from shared.gcs_notification import arrival_of
 from shared.mysql.connect import Database

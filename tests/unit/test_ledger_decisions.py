@@ -216,6 +216,12 @@ def test_the_same_manifest_for_an_applied_load_is_history(load: Load) -> None:
     assert decision.failure is None
 
 
+def test_a_manifest_that_was_deleted_unread_says_nothing_against_an_applied_load() -> None:
+    gone = Failure.of("manifest.changed", "it was deleted")
+    facts_of_it = ManifestFacts("L", "acme", None, gone)
+    assert decide_arrival(facts_of_it, REPORTED).verdict is ArrivalVerdict.HISTORY
+
+
 def test_other_bytes_for_an_applied_load_are_refused() -> None:
     decision = decide_arrival(facts(sha256="two"), REPORTED)
     assert decision.verdict is ArrivalVerdict.REFUSED

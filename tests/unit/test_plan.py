@@ -5,11 +5,11 @@ import re
 import pytest
 
 from services.upserter.attempt import Attempt, Counts
-from services.upserter.checks import MOST_ROWS_NAMED, RefusedRow, explain
+from services.upserter.checks import RefusedRow, explain
 from services.upserter.identity import Contested, hashed_id, hashed_id_sql, yielding
 from services.upserter.plan import plan_of
 from shared.contracts.model import Contract, contracts
-from shared.contracts.row_rules import Violation
+from shared.contracts.row_rules import MOST_ROWS_NAMED, Violation
 
 V1 = contracts()["v1"]
 ATTEMPT = Attempt("L", "acme", version=1, run=1, staged_run=1, fence=1, applied_fence=0)
