@@ -109,11 +109,6 @@ class Partners(BaseModel):
             raise Rejected(Failure.of("partner.unknown", message))
         return folder
 
-    def contacts_of(self, folder: str) -> tuple[str, ...]:
-        """The mail addresses that are told of the folder's loads; none for an unknown folder."""
-        partner = self._partner(folder)
-        return () if partner is None else partner.contacts
-
     def reject_limit(self, folder: str) -> RejectLimit:
         """The limit agreed with the folder's partner, or the contract's."""
         partner = self._partner(folder)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.mysql.connect import MySQLAddress
@@ -33,9 +33,14 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(default=2, gt=0)
     retry_longest_seconds: float = Field(default=300, gt=0)
 
+    @field_validator("mysql_url")
+    @classmethod
+    def _is_a_mysql_url(cls, url: str) -> str:
+        MySQLAddress.parse(url)
+        return url
+
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
-        MySQLAddress.parse(self.mysql_url)
         if self.heartbeat_seconds * 2 > self.lease_seconds:
             raise ValueError(
                 "CROSSDOCK_HEARTBEAT_SECONDS must be at most half of CROSSDOCK_LEASE_SECONDS"

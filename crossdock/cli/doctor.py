@@ -9,13 +9,14 @@ from dataclasses import asdict
 import typer
 from rich.table import Column, Table
 
-from crossdock.cli.environment import partners_file, read_settings, use_running_stack
+from crossdock.cli.environment import STATE_DIR, partners_file, read_settings, use_running_stack
 from crossdock.cli.errors import ExitCode
 from crossdock.cli.health import (
     Check,
     check_bucket,
     check_mysql,
     check_services,
+    check_sweep,
     check_topology,
 )
 from crossdock.cli.output import progress, show, show_json
@@ -62,6 +63,7 @@ def _checks() -> Iterator[Check]:
     yield from check_topology(settings.project)
     if stack is not None:
         yield from check_services(stack)
+        yield check_sweep(STATE_DIR)
 
 
 def _check_python() -> Check:

@@ -16,10 +16,18 @@ from crossdock.cli.stack import Json
 from services.reporter.render import as_text, render_failure
 from shared.clock import now
 from shared.contracts.notation import parse_timestamp
+from shared.errors import shown
 from shared.manifest import MANIFEST_NAME
-from shared.partners import load_partners
+from shared.partners import Partners, load_partners
 
 MOST_REJECTS_SHOWN = 20
+
+
+def _folder_name(partner: str | None) -> str | None:
+    if partner is not None and not Partners().is_folder(partner):
+        raise typer.BadParameter(f"{shown(partner)} can be no partner's folder")
+    return partner
+
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the drop.")]
 PartnerName = Annotated[
@@ -29,6 +37,7 @@ PartnerName = Annotated[
         metavar="P",
         help="The partner's folder, where DIR does not end with imports/P/LOAD_ID; else the "
         "manifest's source_system.",
+        callback=_folder_name,
     ),
 ]
 

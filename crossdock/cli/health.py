@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 from google.api_core.exceptions import GoogleAPICallError, NotFound
@@ -13,7 +14,8 @@ from google.cloud.pubsub_v1 import SubscriberClient
 from google.cloud.storage import Client
 from google.pubsub_v1.types import Subscription
 
-from crossdock.stack.local import StackInfo
+from crossdock.stack import processes
+from crossdock.stack.local import SWEEP, StackInfo
 from crossdock.stack.topology import ACK_DEADLINE_SECONDS, PUSH_PATH
 from shared.clock import now
 from shared.errors import TransientFault
@@ -173,7 +175,7 @@ def judge_subscription(name: str, project: str, topic: str, found: Subscription 
             what,
             ok=False,
             detail=f"does not exist in project {project}",
-            remedy="Create it: infra/terraform does in the cloud, `crossdock up` on this machine.",
+            remedy="Create it; on this machine `crossdock up` does.",
         )
     wrong = [
         problem
@@ -196,9 +198,15 @@ def judge_subscription(name: str, project: str, topic: str, found: Subscription 
         what,
         not wrong,
         "; ".join(wrong) or f"pushes to {found.push_config.push_endpoint}",
-        "Create it anew: infra/terraform does in the cloud, `crossdock down` and `crossdock up` on "
-        "this machine.",
+        "Create it anew; on this machine `crossdock down` and `crossdock up` do.",
     )
+
+
+def check_sweep(state_dir: Path) -> Check:
+    """Whether the local stack's recovery runs: without it nothing that was lost is found."""
+    pid = processes.alive(state_dir, SWEEP)
+    detail = "not running" if pid is None else f"process {pid}"
+    return _judged("sweep", pid is not None, detail, "`crossdock up` starts again what has died.")
 
 
 def check_services(stack: StackInfo) -> Iterator[Check]:

@@ -128,6 +128,7 @@ def load_document(row: Row) -> Document:
         "last_error": row["last_error"],
         "next_attempt_at": _time(row["next_attempt_at"]),
         "needs_attention": bool(row["needs_attention"]),
+        "reconciled": None if row["reconciled"] is None else bool(row["reconciled"]),
         "waiting_since": _time(row["waiting_since"]),
         "failure": _failure(row) if row["failed_run"] == row["run"] else None,
         "schema_version": row["schema_version"],
@@ -164,7 +165,9 @@ def situation(load: Mapping[str, Any]) -> str:
     if load["next_attempt_at"] is not None:
         error = load["last_error"] or "waits for its turn"
         return f"attempt {load['attempts'] + 1} at {load['next_attempt_at']}: {error}"
-    return "" if load["failure"] is None else str(load["failure"]["code"])
+    if load["failure"] is not None:
+        return str(load["failure"]["code"])
+    return "does not reconcile: see its report" if load["reconciled"] is False else ""
 
 
 def _why_unknown(load_id: str, arrivals: Sequence[Row]) -> str:

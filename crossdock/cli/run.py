@@ -110,10 +110,23 @@ async def _run(storage: Storage, prefix: str, settings: Settings, say: Progress)
     try:
         await require_schema(settings.mysql_url)
         arrival = await _arrival(storage, prefix)
+        before = await parts.ledger.read(arrival.load_id)
         followed = await run_arrival(arrival, parts, bus, progress=say)
-        return await _report_of(arrival, followed, settings.mysql_url)
+        report = await _report_of(arrival, followed, settings.mysql_url)
+        if before is not None and followed.load is not None and before.run == followed.load.run:
+            _say_where_it_stood(before)
+        return report
     finally:
         await storage.close()
+
+
+def _say_where_it_stood(load: Load) -> None:
+    if load.due_topic is None:
+        typer.echo(
+            f"{load.load_id} was applied before: nothing was done and no file was read; "
+            f"this is the report of run {load.run}",
+            err=True,
+        )
 
 
 async def _arrival(storage: Storage, prefix: str) -> Arrival:

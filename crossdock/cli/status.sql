@@ -5,7 +5,9 @@
 SELECT load_id, source_system, partner, bucket, prefix, state, run, lease_owner, lease_until,
     attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run,
     failure_code, failure_message, failure_file, failure_row, failure_column, schema_version,
-    created_at, received_at, started_at, updated_at, NOW(6) AS now
+    created_at, received_at, started_at, updated_at, NOW(6) AS now,
+    (SELECT JSON_EXTRACT(r.report, '$.reconciled') = CAST('true' AS JSON) FROM load_report r
+     WHERE r.load_id = load_ledger.load_id AND r.run = reported_run) AS reconciled
 FROM load_ledger ORDER BY received_at DESC, load_id LIMIT %(most)s;
 
 -- name: count_loads
@@ -17,7 +19,9 @@ SELECT COUNT(*) FROM load_ledger;
 SELECT load_id, source_system, partner, bucket, prefix, state, run, lease_owner, lease_until,
     attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run,
     failure_code, failure_message, failure_file, failure_row, failure_column, schema_version,
-    created_at, received_at, started_at, updated_at, warnings, validated_run, NOW(6) AS now
+    created_at, received_at, started_at, updated_at, warnings, validated_run, NOW(6) AS now,
+    (SELECT JSON_EXTRACT(r.report, '$.reconciled') = CAST('true' AS JSON) FROM load_report r
+     WHERE r.load_id = load_ledger.load_id AND r.run = reported_run) AS reconciled
 FROM load_ledger WHERE load_id = %(load_id)s;
 
 -- name: list_refused

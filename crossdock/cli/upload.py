@@ -16,7 +16,7 @@ from crossdock.cli.drop import Directory, PartnerName
 from crossdock.cli.environment import use_running_stack
 from crossdock.cli.errors import WrongUsage
 from crossdock.cli.output import show
-from crossdock.offline_check import DropFolder, locate
+from crossdock.offline_check import UNKNOWN_PARTNER, DropFolder, locate
 from shared.errors import ObjectExists
 from shared.manifest import MANIFEST_NAME
 from shared.settings import Settings
@@ -36,11 +36,16 @@ def upload(
     partner: PartnerName = None,
     replace: Annotated[
         bool,
-        typer.Option("--replace", help="Overwrite what differs, to correct a load that failed."),
+        typer.Option("--replace", help="Overwrite what differs and send the manifest again."),
     ] = False,
 ) -> None:
     """Upload the drop in DIR, manifest.json last; what is there already stays as it is."""
     drop = locate(directory, partner)
+    if drop.partner == UNKNOWN_PARTNER and partner is None:
+        raise WrongUsage(
+            f"whose drop is this? {MANIFEST_NAME} names no source_system; name the folder with "
+            "--partner, or see `crossdock check`"
+        )
     bucket = _bucket(bucket)
     sent = asyncio.run(upload_drop(drop, bucket, replace=replace))
     place = f"gs://{bucket}/{drop.prefix}"
@@ -58,8 +63,8 @@ def plan_upload(
 ) -> tuple[str, ...]:
     """Which files are to be sent, in their order.
 
-    The manifest is the last, and is sent again whenever another file is: its arrival is what starts
-    the load.
+    The manifest is the last, and is sent again whenever another file is, and whenever it is asked
+    to replace: its arrival is what starts the load.
 
     Args:
         files: the names of the drop's files, the manifest among them.
@@ -77,7 +82,7 @@ def plan_upload(
         )
     wanted = [name for name in files if not there.get(name, False)]
     if not wanted:
-        return ()
+        return (MANIFEST_NAME,) if replace else ()
     different = [name for name in wanted if name in there]
     if not replace and (different or MANIFEST_NAME in there):
         what = f"other bytes as {', '.join(different)}" if different else f"its {MANIFEST_NAME}"

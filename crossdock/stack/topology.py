@@ -1,7 +1,7 @@
 """The topics and subscriptions of the local stack, on the Pub/Sub emulator.
 
-`infra/terraform` makes the same ones in production. All of it can be repeated: the emulator forgets
-everything at a restart, and services may come back on other ports.
+All of it can be repeated: the emulator forgets everything at a restart, and services may come back
+on other ports.
 """
 
 import contextlib

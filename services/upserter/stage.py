@@ -14,11 +14,10 @@ from services.upserter.write import assert_reconciled, record_counts, write
 from shared.contracts.model import contract_of
 from shared.errors import TransientFault
 from shared.ledger.lease import Claim
-from shared.mysql.connect import Database
+from shared.mysql.connect import DUPLICATE_ENTRY, Database
 from shared.stage import Parts, Stage
 
 MOST_PLANS: Final = 3
-_DUPLICATE_ENTRY: Final = 1062
 
 
 async def upsert(claim: Claim, parts: Parts) -> None:
@@ -35,13 +34,13 @@ async def upsert(claim: Claim, parts: Parts) -> None:
     plans = plan_of(contract_of(claim.load.schema_version))
     seeks_collisions = False
     async with parts.ledger.connect(claim) as database:
-        for _ in range(MOST_PLANS):
+        for plans_left in reversed(range(MOST_PLANS)):
             try:
                 await _upsert_once(claim, parts, database, plans, seeks_collisions=seeks_collisions)
             except PlanOutdated:
                 continue
             except pymysql.err.IntegrityError as error:
-                if error.args[0] != _DUPLICATE_ENTRY:
+                if error.args[0] != DUPLICATE_ENTRY or not plans_left:
                     raise
                 seeks_collisions = True
                 continue

@@ -19,12 +19,11 @@ from shared.ledger.mysql import SQL as LEDGER_SQL
 from shared.ledger.mysql import load_of, note
 from shared.ledger.states import Load, State
 from shared.manifest import MANIFEST_NAME, is_load_id
-from shared.mysql.connect import Database, connect
+from shared.mysql.connect import DUPLICATE_ENTRY, Database, connect
 from shared.mysql.queries import load_queries
 from shared.stage import Parts
 
 SQL = load_queries("services.validator", "admission.sql")
-DUPLICATE_ENTRY = 1062
 MOST_GENERATIONS = 10
 MOST_RACES = 5
 

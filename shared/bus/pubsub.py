@@ -46,8 +46,8 @@ class PubSubBus:
                 message_id: str = await asyncio.wrap_future(confirmed)
         except NotFound as fault:
             raise TransientFault(
-                f"topic {path} does not exist: create it (infra/terraform does in the cloud, "
-                "`crossdock up` on this machine); the event waits in the outbox"
+                f"topic {path} does not exist: create it (`crossdock up` does on this "
+                "machine); the event waits in the outbox"
             ) from fault
         except TimeoutError as fault:
             raise TransientFault(

@@ -23,12 +23,11 @@ from shared.ledger.states import (
     state_after_failure,
 )
 from shared.manifest import is_load_id
-from shared.mysql.connect import Database, Row, connect
+from shared.mysql.connect import DUPLICATE_ENTRY, Database, Row, connect
 from shared.mysql.queries import load_queries
 from shared.settings import Settings
 
 SQL = load_queries("shared.ledger", "ledger.sql")
-DUPLICATE_ENTRY = 1062
 POLL_SECONDS = 0.05
 DEAD_WORKER_SECONDS = 300
 
@@ -159,9 +158,10 @@ class Ledger:
             "most_attempts": settings.attempts_before_attention,
         }
         async with connect(self.url) as database, database.transaction():
-            if await database.execute(SQL["postpone"], values):
+            postponed = await database.execute(SQL["postpone"], values) == 1
+            if postponed:
                 await note(database, claim.load.load_id, "postponed", claim=claim, detail=text)
-        return claim.load.attempts + 1 >= settings.attempts_before_attention
+        return postponed and claim.load.attempts + 1 >= settings.attempts_before_attention
 
     async def wait(self, claim: Claim, waiting: Waiting) -> None:
         """Give the lease back until the load that goes first has ended."""

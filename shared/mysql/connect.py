@@ -36,6 +36,7 @@ SESSION = (
     "SET SESSION innodb_lock_wait_timeout = 20",
     "SET SESSION lock_wait_timeout = 60",
 )
+DUPLICATE_ENTRY = 1062
 _QUOTED = re.compile(r"'.*'", re.DOTALL)
 Parameters = Mapping[str, Any]
 Row = dict[str, Any]
@@ -159,7 +160,13 @@ def _rows_unquoted() -> Iterator[None]:
         yield
     except (pymysql.err.DataError, pymysql.err.IntegrityError) as error:
         number, *texts = error.args
-        raise type(error)(number, *(_QUOTED.sub("'…'", str(text)) for text in texts)) from None
+        raise type(error)(number, *(_without_values(str(text)) for text in texts)) from None
+
+
+def _without_values(text: str) -> str:
+    """The text with what it quotes cut out, but for the name of a key, which comes last."""
+    values, says_key, key = text.rpartition(" for key ")
+    return _QUOTED.sub("'…'", values or text) + (f"{says_key}{key}" if values else "")
 
 
 @asynccontextmanager

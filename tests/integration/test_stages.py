@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossdock.pipeline import run_arrival
+from crossdock.pipeline import Ending, run_arrival
 from services.stager.stage import STAGE as STAGER
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
@@ -19,7 +19,7 @@ from shared.ledger.lease import Claim
 from shared.mysql.connect import Database
 from shared.stage import Parts, run_stage
 from tests.drops import ROWS, Drop
-from tests.loads import arrival, counts, report
+from tests.loads import arrival, counts, report, run
 
 
 async def validated(parts: Parts, drop: Drop) -> None:
@@ -79,3 +79,18 @@ async def test_a_row_that_vanished_after_the_upsert_is_reported_as_a_mismatch(
     assert "load.does_not_reconcile" in capsys.readouterr().out
     outcome = "SELECT outcome FROM notification ORDER BY notification_no DESC LIMIT 1"
     assert await database.fetch_value(outcome) == "mismatch"
+
+
+async def test_a_unique_key_that_somebody_added_to_production_is_told_by_its_name(
+    parts: Parts, bucket_dir: Path, database: Database
+) -> None:
+    await database.execute("ALTER TABLE invoices ADD UNIQUE KEY added_by_hand (currency)")
+    settings = parts.settings.model_copy(update={"attempts_before_attention": 1})
+    parts = replace(parts, settings=settings, ledger=type(parts.ledger)(settings))
+    drop = Drop()
+    drop.write(bucket_dir)
+    followed = await run(parts, drop)
+    assert followed.ending is Ending.NEEDS_ATTENTION
+    error = await database.fetch_value("SELECT last_error FROM load_ledger")
+    assert "invoices.added_by_hand" in error
+    assert "EUR" not in error

@@ -66,9 +66,12 @@ def test_an_upload_that_was_cut_short_goes_on_with_what_is_missing() -> None:
     assert plan_upload(DROP, there, replace=False) == wanted
 
 
-@pytest.mark.parametrize("may_replace", [False, True])
-def test_an_upload_of_what_is_there_already_sends_nothing(may_replace: bool) -> None:
-    assert plan_upload(DROP, dict.fromkeys(DROP, True), replace=may_replace) == ()
+def test_an_upload_of_what_is_there_already_sends_nothing() -> None:
+    assert plan_upload(DROP, dict.fromkeys(DROP, True), replace=False) == ()
+
+
+def test_an_upload_that_replaces_sends_the_manifest_again_though_nothing_differs() -> None:
+    assert plan_upload(DROP, dict.fromkeys(DROP, True), replace=True) == ("manifest.json",)
 
 
 @pytest.mark.parametrize("differs", ["customers.csv", "manifest.json"])
@@ -196,6 +199,7 @@ def ledger_row(**facts: object) -> dict[str, object]:
         "run": 2,
         "attempts": 0,
         "needs_attention": 0,
+        "reconciled": None,
         "schema_version": "v1",
         "now": NOW.replace(tzinfo=None),
         **facts,
@@ -228,6 +232,8 @@ def ledger_row(**facts: object) -> dict[str, object]:
             {"failed_run": 1, "failure_code": "file.missing", "failure_message": "no invoices.csv"},
             "",
         ),
+        ({"state": "reported", "reconciled": 0}, "does not reconcile: see its report"),
+        ({"state": "reported", "reconciled": 1}, ""),
     ],
 )
 def test_the_list_says_what_holds_a_load_where_it_stands(

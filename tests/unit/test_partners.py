@@ -34,7 +34,7 @@ def test_a_known_folder_speaks_for_its_source_system_only(tmp_path: Path) -> Non
     partners = partners_of(ACME, tmp_path)
 
     assert partners.source_system_of("acme") == "AcmeERP"
-    assert partners.contacts_of("acme") == ("data@acme.example", "ops@acme.example")
+    assert partners.partners["acme"].contacts == ("data@acme.example", "ops@acme.example")
     assert partners.reject_limit("acme") == RejectLimit(Decimal("0.5"))
 
 
@@ -61,7 +61,6 @@ def test_an_unknown_folder_whose_name_is_no_source_system_is_refused(
 
 def test_an_unknown_folder_has_the_contracts_limit_and_no_contacts() -> None:
     assert Partners().reject_limit("globex") == RejectLimit(Decimal(1))
-    assert Partners().contacts_of("globex") == ()
 
 
 @pytest.mark.parametrize("name", ["acme", "acme.v2", "0_a-b", "a" * 100])
