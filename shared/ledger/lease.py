@@ -78,9 +78,13 @@ async def kept_alive(
     stop, lost = threading.Event(), threading.Event()
     assert worker is not None
 
+    def cancel_unless_done() -> None:
+        if not stop.is_set():
+            lost.set()
+            worker.cancel()
+
     def give_up() -> None:
-        lost.set()
-        loop.call_soon_threadsafe(worker.cancel)
+        loop.call_soon_threadsafe(cancel_unless_done)
 
     heart = _Heart(claim, url, lease_seconds, heartbeat_seconds, stop)
     thread = threading.Thread(target=heart.beat, args=(give_up,), name="heartbeat", daemon=True)

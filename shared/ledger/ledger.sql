@@ -12,8 +12,8 @@ SELECT *, NOW(6) AS now FROM load_ledger WHERE load_id = %(load_id)s FOR UPDATE;
 -- Append a line of history.
 INSERT INTO load_event
     (load_id, run, fence, stage, kind, detail, delivery_key, replay_key, happened_at)
-VALUES (LEFT(%(load_id)s, 255), %(run)s, %(fence)s, %(stage)s, %(kind)s, %(detail)s,
-    %(delivery_key)s, %(replay_key)s, NOW(6));
+VALUES (LEFT(%(load_id)s, 255), %(run)s, %(fence)s, %(stage)s, %(kind)s,
+    LEFT(%(detail)s, 5000), %(delivery_key)s, %(replay_key)s, NOW(6));
 
 -- name: replayed_before
 -- Whether this very message has replayed a stage already.
