@@ -9,7 +9,7 @@ from shared.ledger.states import Load
 from shared.mysql.connect import Database, connect
 from shared.mysql.queries import load_queries
 
-SQL = load_queries("shared.ledger", "outbox.sql")
+SQL = load_queries("shared", "outbox.sql")
 BATCH_EVENTS = 50
 
 

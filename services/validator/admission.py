@@ -15,8 +15,7 @@ from shared.errors import Failure, ObjectGone, TransientFault
 from shared.events import Event, Topic
 from shared.gcs_notification import Arrival
 from shared.ledger.arrivals import ArrivalDecision, ArrivalVerdict, decide_arrival
-from shared.ledger.mysql import SQL as LEDGER_SQL
-from shared.ledger.mysql import load_of, note
+from shared.ledger.mysql import lock_load, note
 from shared.ledger.states import Load, State
 from shared.manifest import MANIFEST_NAME, is_load_id
 from shared.mysql.connect import DUPLICATE_ENTRY, Database, connect
@@ -87,8 +86,7 @@ async def _decide_in_transaction(database: Database, reading: Reading) -> Event 
     before = await database.fetch_one(SQL["lock_arrival"], _keys(arrival))
     if before is not None and before["verdict"] not in {"noticed", "pending"}:
         return None
-    row = await database.fetch_one(LEDGER_SQL["lock_load"], {"load_id": arrival.load_id})
-    load = None if row is None else load_of(row)
+    load = await lock_load(database, arrival.load_id)
     reading = await _with_order_checked(database, reading)
     decision = decide_arrival(reading.facts, load)
     if decision.verdict is not ArrivalVerdict.TAKEN:
@@ -118,9 +116,8 @@ async def _begin_run(database: Database, reading: Reading, load: Load | None) ->
         **(asdict(failure) if failure else none),
     }
     await database.execute(SQL["new_load" if load is None else "new_run"], values)
-    row = await database.fetch_one(LEDGER_SQL["read_load"], {"load_id": arrival.load_id})
-    assert row is not None
-    begun = load_of(row)
+    begun = await lock_load(database, arrival.load_id)
+    assert begun is not None, "its row was written just now"
     detail = f"{failure.code}: {failure.message}" if failure else None
     await note(
         database,

@@ -21,17 +21,13 @@ from shared.errors import LeaseLost
 from shared.events import StageName
 from shared.ledger.states import Load
 from shared.mysql.connect import MySQLAddress
+from shared.mysql.queries import load_queries
 
 log = structlog.get_logger()
 
 Connection: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
 
-RENEW = (
-    "UPDATE load_ledger SET lease_until = NOW(6) + INTERVAL %(lease_seconds)s SECOND "
-    "WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s "
-    "AND lease_owner = %(token)s"
-)
-FENCE = "SELECT fence FROM load_ledger WHERE load_id = %(load_id)s"
+SQL = load_queries("shared.ledger", "ledger.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +139,8 @@ class _Heart:
             "token": self.claim.token,
         }
         with connection.cursor() as cursor:
-            if cursor.execute(RENEW, keys):
+            if cursor.execute(SQL["renew_lease"], keys):
                 return False
-            cursor.execute(FENCE, keys)
+            cursor.execute(SQL["read_fence"], keys)
             row = cursor.fetchone()
             return row is None or row[0] != self.claim.fence

@@ -44,6 +44,16 @@ SET run = run + 1, fence = fence + 1, state = %(state)s, lease_owner = %(token)s
     started_at = NOW(6), updated_at = NOW(6)
 WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s;
 
+-- name: renew_lease
+-- The heartbeat; no row means that the lease is not this worker's any more.
+UPDATE load_ledger SET lease_until = NOW(6) + INTERVAL %(lease_seconds)s SECOND
+WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
+    AND lease_owner = %(token)s;
+
+-- name: read_fence
+-- Whose turn it is: another fence than one's own was raised by a successor.
+SELECT fence FROM load_ledger WHERE load_id = %(load_id)s;
+
 -- name: hold_fence
 -- Lock the row against a successor for the length of a commit, and see that none came before.
 SELECT fence FROM load_ledger

@@ -225,6 +225,12 @@ async def note(
     )
 
 
+async def lock_load(database: Database, load_id: str) -> Load | None:
+    """Inside a transaction: one load, held against every other decision on it until the end."""
+    row = await database.fetch_one(SQL["lock_load"], {"load_id": load_id})
+    return None if row is None else load_of(row)
+
+
 def load_of(row: Row) -> Load:
     """A ledger row as the decisions know it; the database's times are UTC."""
     values: dict[str, Any] = {field.name: row[field.name] for field in dataclasses.fields(Load)}
@@ -242,7 +248,7 @@ async def _take(
     database: Database, delivery: Delivery, delivery_key: str | None, settings: Settings
 ) -> Claim | Verdict:
     load_id = delivery.event.load_id
-    load = await _lock(database, load_id) if is_load_id(load_id) else None
+    load = await lock_load(database, load_id) if is_load_id(load_id) else None
     if delivery.is_replay and delivery_key is not None:
         before = await database.fetch_value(SQL["replayed_before"], {"replay_key": delivery_key})
         delivery = dataclasses.replace(delivery, replayed_before=bool(before))
@@ -255,11 +261,6 @@ async def _take(
             await database.execute(SQL["give_up"], {"load_id": load_id})
         return verdict
     return await _grant(database, delivery, load, delivery_key, settings.lease_seconds)
-
-
-async def _lock(database: Database, load_id: str) -> Load | None:
-    row = await database.fetch_one(SQL["lock_load"], {"load_id": load_id})
-    return None if row is None else load_of(row)
 
 
 async def _grant(
