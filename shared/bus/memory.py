@@ -90,13 +90,6 @@ class MemoryBus:
                     async with asyncio.timeout_at(next_due):
                         await self._changed.wait()
 
-    async def redrive(self) -> int:
-        """Publish every dead letter again, as a new message on its topic, and return how many."""
-        letters, self.dead_letters = self.dead_letters, []
-        for letter in letters:
-            await self.publish(letter.topic, letter.message.data, letter.message.attributes)
-        return len(letters)
-
     async def close(self) -> None:
         """Nothing to give back."""
 

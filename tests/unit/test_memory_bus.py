@@ -42,26 +42,6 @@ async def test_the_reason_of_a_dead_letter_names_the_exception_but_not_its_text(
     assert [letter.reason for letter in bus.dead_letters] == ["the handler raised ValueError"]
 
 
-async def test_redriven_dead_letters_are_new_messages_on_their_topic(bus: MemoryBus) -> None:
-    got: list[Message] = []
-    mended = False
-
-    async def handler(message: Message) -> Answer:
-        got.append(message)
-        return Answer.DONE if mended else Answer.RETRY
-
-    bus.subscribe("staged", "upserter.staged", handler)
-    await bus.publish("staged", b"load", {"run": "1"})
-    await bus.drain()
-    mended = True
-    assert await bus.redrive() == 1
-    await bus.drain()
-    assert bus.dead_letters == []
-    assert [message.data for message in got] == [b"load"] * 4
-    assert dict(got[-1].attributes) == {"run": "1"}
-    assert got[-1].delivery_key != got[0].delivery_key
-
-
 async def test_a_message_in_backoff_lets_later_ones_pass(bus: MemoryBus) -> None:
     got: list[bytes] = []
 

@@ -1,171 +1,21 @@
-"""What `pack` writes and `check` says, on real folders."""
+"""What `check` says, on real folders."""
 
-import hashlib
-import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from crossdock.offline_check import MOST_REJECTS_KEPT, CheckResult, EntityCheck, check, partner_of
-from crossdock.pack import DropNotFound, pack
-from shared.contracts.model import contracts
-from shared.csv_records import encode_record
-from shared.errors import Rejected
-from shared.manifest import MAX_MANIFEST_BYTES, parse_manifest
+from crossdock.offline_check import MOST_REJECTS_KEPT, EntityCheck, check, partner_of
+from crossdock.pack import DropNotFound
+from shared.manifest import MAX_MANIFEST_BYTES
 from shared.partners import Partner, Partners
-
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-V1 = contracts()["v1"]
-FILE_NAMES = [entity.file_name for entity in V1.entities]
-CLEAN = EntityCheck(rows=1, rejected=0, unresolved=0)
-
-
-def customer(key: str, **values: str) -> list[str]:
-    return row("customers", source_customer_id=key, **values)
-
-
-def vehicle(key: str, parent: str, **values: str) -> list[str]:
-    return row("vehicles", source_vehicle_id=key, source_customer_id=parent, **values)
-
-
-def invoice(key: str, parent: str, **values: str) -> list[str]:
-    good = {
-        "invoice_number": "R-1",
-        "invoice_date": "2026-02-28",
-        "currency": "EUR",
-        "total": "1.50",
-    }
-    return row("invoices", source_invoice_id=key, source_vehicle_id=parent, **good | values)
-
-
-def line_item(key: str, parent: str, **values: str) -> list[str]:
-    good = {"line_number": "1", "quantity": "1", "unit_price": "1.5", "line_total": "1.50"}
-    return row("line_items", source_line_item_id=key, source_invoice_id=parent, **good | values)
-
-
-def row(entity: str, **values: str) -> list[str]:
-    fields = dict.fromkeys(V1.entity(entity).header, "") | values
-    return [fields[name] for name in V1.entity(entity).header]
-
-
-class Drop:
-    """A folder with one good row in each file, packed for partner acme."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True)
-        self.write("customers", customer("C1"))
-        self.write("vehicles", vehicle("V1", "C1"))
-        self.write("invoices", invoice("I1", "V1"))
-        self.write("line_items", line_item("L1", "I1"))
-        self.pack()
-
-    def write(self, entity: str, *rows: list[str]) -> None:
-        lines = [encode_record(fields) for fields in (list(V1.entity(entity).header), *rows)]
-        text = "".join(f"{line}\n" for line in lines)
-        (self.folder / f"{entity}.csv").write_text(text, encoding="utf-8", newline="")
-
-    def pack(self) -> None:
-        pack(self.folder, "load-1", "acme", NOW)
-
-    def edit_manifest(self, edit: Callable[[dict[str, object]], object]) -> None:
-        document = json.loads((self.folder / "manifest.json").read_bytes())
-        edit(document)
-        (self.folder / "manifest.json").write_text(json.dumps(document))
-
-    def check(self, partners: Partners | None = None, partner: str | None = None) -> CheckResult:
-        return check(self.folder, partner=partner, partners=partners or Partners(), now=NOW)
-
-    def code(self) -> str | None:
-        failure = self.check().failure
-        return None if failure is None else failure.code
+from tests.unit.local_drops import CLEAN, NOW, V1, Drop, customer, invoice, line_item, row, vehicle
 
 
 @pytest.fixture
 def drop(tmp_path: Path) -> Drop:
     return Drop(tmp_path / "imports" / "acme" / "load-1")
-
-
-def test_pack_writes_a_manifest_that_describes_the_files(drop: Drop) -> None:
-    drop.write("customers", customer("C1", last_name="two\nlines, one row"), customer("C2"))
-
-    manifest = pack(drop.folder, "load-1", "acme", NOW)
-
-    data = (drop.folder / "manifest.json").read_bytes()
-    assert manifest == parse_manifest(data, folder_load_id="load-1", now=NOW, contracts=contracts())
-    assert (manifest.load_id, manifest.source_system) == ("load-1", "acme")
-    assert (manifest.schema_version, manifest.created_at) == ("v1", NOW)
-    assert [file.name for file in manifest.files] == FILE_NAMES
-    assert [file.rows for file in manifest.files] == [2, 1, 1, 1]
-    for file in manifest.files:
-        content = (drop.folder / file.name).read_bytes()
-        assert file.sha256 == hashlib.sha256(content).hexdigest()
-
-
-def test_pack_takes_the_time_now_where_none_is_given(drop: Drop) -> None:
-    before = datetime.now(UTC)
-
-    created_at = pack(drop.folder, "load-1", "acme").created_at
-
-    assert before <= created_at <= datetime.now(UTC)
-
-
-def test_pack_leaves_nothing_in_the_folder_but_the_manifest(drop: Drop) -> None:
-    assert {path.name for path in drop.folder.iterdir()} == {*FILE_NAMES, "manifest.json"}
-
-
-def test_pack_names_every_file_that_is_missing(drop: Drop) -> None:
-    (drop.folder / "vehicles.csv").unlink()
-    (drop.folder / "line_items.csv").unlink()
-
-    with pytest.raises(DropNotFound, match=r"no vehicles\.csv, no line_items\.csv"):
-        pack(drop.folder, "load-1", "acme", NOW)
-    with pytest.raises(DropNotFound, match=r"no customers\.csv"):
-        pack(drop.folder / "nowhere", "load-1", "acme", NOW)
-
-
-@pytest.mark.parametrize(
-    ("load_id", "source_system", "created_at", "code"),
-    [
-        ("a b", "acme", NOW, "manifest.load_id_invalid"),
-        ("load-1", "acme.v2", NOW, "manifest.schema"),
-        ("load-1", "acme", datetime.now(UTC) + timedelta(days=1), "manifest.created_at_future"),
-    ],
-)
-def test_pack_refuses_what_no_manifest_may_say(
-    drop: Drop, load_id: str, source_system: str, created_at: datetime, code: str
-) -> None:
-    before = (drop.folder / "manifest.json").read_bytes()
-
-    with pytest.raises(Rejected) as caught:
-        pack(drop.folder, load_id, source_system, created_at)
-
-    assert caught.value.failure.code == code
-    assert (drop.folder / "manifest.json").read_bytes() == before
-
-
-def test_pack_refuses_a_time_without_a_zone(drop: Drop) -> None:
-    with pytest.raises(ValueError, match="zone"):
-        pack(drop.folder, "load-1", "acme", datetime(2026, 3, 1))  # noqa: DTZ001 - the case
-
-
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        (b"a,b\n", "file.header_mismatch"),
-        (b"", "file.header_missing"),
-        (b"\x1f\x8b\x08\x00", "file.content_encoding"),
-    ],
-)
-def test_pack_refuses_a_file_that_no_load_could_take(drop: Drop, data: bytes, code: str) -> None:
-    (drop.folder / "invoices.csv").write_bytes(data)
-
-    with pytest.raises(Rejected) as caught:
-        pack(drop.folder, "load-1", "acme", NOW)
-    assert (caught.value.failure.code, caught.value.failure.file) == (code, "invoices.csv")
 
 
 def test_a_good_drop_is_ok(drop: Drop) -> None:
