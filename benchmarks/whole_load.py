@@ -7,7 +7,6 @@ MySQL server of its own with durable settings is started in a temporary folder a
 """
 
 import asyncio
-import logging
 import sys
 import tempfile
 import time
@@ -147,7 +146,7 @@ def show(rows: int, raw_seconds: float, results: dict[str, Timed]) -> None:
 
 
 def main(customers: int) -> None:
-    set_up_logs(level=logging.WARNING)
+    set_up_logs("warning")
     with tempfile.TemporaryDirectory(prefix="crossdock-benchmark-") as folder:
         state_dir, root = Path(folder) / "stack", Path(folder) / "bucket"
         rows = write_drop(root, "first", customers, version=1)

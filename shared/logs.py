@@ -1,6 +1,5 @@
 """Log lines for people and for Cloud Logging: one JSON object a line, `severity` and `message`."""
 
-import logging
 import sys
 
 import structlog
@@ -15,7 +14,7 @@ def _for_cloud_logging(_logger: object, method: str, event: EventDict) -> EventD
     return {"severity": severity, "message": message, **event}
 
 
-def set_up_logs(*, level: int = logging.INFO) -> None:
+def set_up_logs(level: str = "info") -> None:
     """Log as JSON lines to stderr; called once when a process starts."""
     structlog.configure(
         processors=[

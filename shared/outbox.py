@@ -8,6 +8,7 @@ from shared.events import Event, Topic
 from shared.ledger.states import Load
 from shared.mysql.connect import Database, connect
 from shared.mysql.queries import load_queries
+from shared.steps import passed
 
 SQL = load_queries("shared", "outbox.sql")
 BATCH_EVENTS = 50
@@ -69,6 +70,7 @@ async def publish_due(url: str, bus: Bus, bucket: str) -> int:
                 for row in rows:
                     event = Event.parse(row["body"].encode())
                     await bus.publish(row["topic"], event.body(), event.attributes())
+                    passed("outbox", "event_sent", load_id=event.load_id)
                     await database.execute(SQL["mark_published"], {"event_id": row["event_id"]})
             published += len(rows)
             if len(rows) < BATCH_EVENTS:

@@ -47,8 +47,8 @@ def create_app(stage: Stage, *, after_sweep: AfterSweep | None = None) -> FastAP
     Raises:
         SettingsError: a setting is missing or wrong.
     """
-    set_up_logs()
     settings = load_settings()
+    set_up_logs(settings.log_level)
     parts = connect_parts(settings)
     verifier = (
         TokenVerifier(settings.push_audience, settings.push_service_account)

@@ -1,7 +1,7 @@
 """Every setting of the project, out of the environment, checked once when a process starts."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     attempts_before_attention: int = Field(default=10, ge=1)
     retry_base_seconds: float = Field(default=2, gt=0)
     retry_longest_seconds: float = Field(default=300, gt=0)
+    log_level: Literal["info", "debug"] = "info"
 
     @field_validator("mysql_url")
     @classmethod

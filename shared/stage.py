@@ -14,6 +14,7 @@ from shared.ledger.mysql import Ledger
 from shared.outbox import publish_due
 from shared.partners import Partners
 from shared.settings import Settings
+from shared.steps import passed
 from shared.storage.port import Storage
 
 log = structlog.get_logger()
@@ -78,6 +79,7 @@ async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
         else:
             answer = await _run_claimed(stage, claim, parts)
         await publish_due(parts.ledger.url, parts.bus, parts.storage.bucket)
+        passed(stage.name, "published", load_id=event.load_id)
     except NotAMessage as refusal:
         log.warning("message.refused", stage=stage.name, reason=str(refusal))
         return Answer.REFUSED
@@ -91,6 +93,7 @@ async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:
     facts = {"load_id": claim.load.load_id, "run": claim.run, "stage": stage.name}
     settings = parts.settings
     log.info("stage.started", **facts, fence=claim.fence)
+    passed(stage.name, "claimed", load_id=claim.load.load_id)
     try:
         async with kept_alive(
             claim,
@@ -99,6 +102,7 @@ async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:
             heartbeat_seconds=settings.heartbeat_seconds,
         ):
             await parts.ledger.end_predecessor(claim)
+            passed(stage.name, "predecessor_ended", load_id=claim.load.load_id)
             await stage.run(claim, parts)
     except LeaseLost as lost:
         log.warning("stage.lease_lost", **facts, error=str(lost))
@@ -125,6 +129,7 @@ async def _reject(claim: Claim, rejected: Rejected, parts: Parts) -> Answer:
     except Exception as fault:
         log.exception("stage.postponed", load_id=claim.load.load_id, stage=claim.stage)
         return await _postpone(claim, fault, parts)
+    passed(claim.stage, "rejected", load_id=claim.load.load_id)
     log.warning(
         "load.rejected",
         load_id=claim.load.load_id,

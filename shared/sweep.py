@@ -11,6 +11,7 @@ from shared.ledger.mysql import load_of
 from shared.mysql.connect import connect
 from shared.mysql.queries import load_queries
 from shared.stage import Parts
+from shared.steps import passed
 
 SQL = load_queries("shared", "sweep.sql")
 IMPORTS = "imports/"
@@ -32,8 +33,11 @@ async def sweep(parts: Parts) -> Swept:
         TransientFault: the database, the bus or the bucket did not answer; the next pass goes on.
     """
     woken = await _wake_loads(parts)
+    passed("sweep", "loads_woken")
     published = await outbox.publish_due(parts.ledger.url, parts.bus, parts.storage.bucket)
+    passed("sweep", "events_published")
     noticed = await _notice_manifests(parts)
+    passed("sweep", "manifests_noticed")
     return Swept(woken, published, noticed)
 
 

@@ -12,7 +12,7 @@ from shared.bus.pull import pull
 from shared.events import SUBSCRIPTIONS
 from shared.logs import set_up_logs
 from shared.service import close_parts, connect_parts
-from shared.settings import load_settings
+from shared.settings import Settings, load_settings
 from shared.stage import Stage, run_stage
 
 LONGEST_WORK_SECONDS = 6 * 3600
@@ -24,12 +24,12 @@ def work(stage: Stage) -> None:
     Raises:
         SettingsError: a setting is missing or wrong.
     """
-    set_up_logs()
-    asyncio.run(_work(stage))
-
-
-async def _work(stage: Stage) -> None:
     settings = load_settings()
+    set_up_logs(settings.log_level)
+    asyncio.run(_work(stage, settings))
+
+
+async def _work(stage: Stage, settings: Settings) -> None:
     parts = connect_parts(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,6 +1,5 @@
 """The command line: which commands there are, and what becomes of a fault in one."""
 
-import logging
 from typing import Any
 
 import typer
@@ -44,7 +43,7 @@ class CommandGroup(TyperGroup):
         Raises:
             Exit: with the exit code of whatever the command raised.
         """
-        set_up_logs(level=logging.ERROR)
+        set_up_logs("error")
         try:
             return super().invoke(ctx)
         except (TyperException, typer.Exit, typer.Abort, BrokenPipeError):

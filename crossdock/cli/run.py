@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -96,7 +95,7 @@ def _run_in_bucket(drop: str) -> dict[str, Any]:
     match = _IN_BUCKET.fullmatch(drop)
     if match is None:
         raise WrongUsage(f"{drop!r} is no drop; the form is gs://BUCKET/imports/PARTNER/LOAD_ID/")
-    set_up_logs(level=logging.INFO)
+    set_up_logs()
     use_running_stack(bucket=match["bucket"])
     settings = read_settings()
     storage = GcsStorage.connect(settings.bucket, settings.project)

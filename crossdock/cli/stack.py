@@ -67,7 +67,7 @@ def sweep(
     """Make one pass of recovery: lost events, dead workers, manifests nobody told of, notices."""
     settings = read_settings()
     if loop:
-        set_up_logs()
+        set_up_logs(settings.log_level)
         asyncio.run(_sweep_until_stopped(settings))
         return
     swept = asyncio.run(_sweep(settings))

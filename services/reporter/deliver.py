@@ -9,6 +9,7 @@ import structlog
 from shared.mysql.connect import connect
 from shared.mysql.queries import load_queries
 from shared.stage import Parts
+from shared.steps import passed
 
 SQL = load_queries("shared", "notices.sql")
 LEASE_SECONDS = 60
@@ -46,6 +47,7 @@ async def deliver_due(parts: Parts) -> int:
                     return given
                 key = {"notification_no": notice["notification_no"]}
                 await database.execute(SQL["lease"], {**key, "lease_seconds": LEASE_SECONDS})
+            passed("notices", "notice_leased")
             try:
                 await CHANNELS[notice["channel"]](notice, json.loads(notice["body"]))
             except Exception as error:
@@ -54,5 +56,6 @@ async def deliver_due(parts: Parts) -> int:
                 values = {**key, "error": str(error), "delay_seconds": delay}
                 await database.execute(SQL["not_delivered"], values)
             else:
+                passed("notices", "notice_given")
                 await database.execute(SQL["delivered"], key)
                 given += 1

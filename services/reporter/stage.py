@@ -17,6 +17,7 @@ from shared.manifest import Manifest, reread_manifest
 from shared.mysql.connect import Database, Row
 from shared.mysql.queries import load_queries
 from shared.stage import Parts, Stage
+from shared.steps import passed
 
 SQL = load_queries("services.reporter", "report.sql")
 log = structlog.get_logger()
@@ -31,6 +32,7 @@ async def report(claim: Claim, parts: Parts) -> None:
     """
     async with parts.ledger.connect(claim) as database:
         made = await make_report(claim, database)
+        passed("reporter", "report_made", load_id=made.load_id)
         async with parts.ledger.milestone(claim, database):
             await _store(database, made)
             await notices.add(

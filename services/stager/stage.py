@@ -10,6 +10,7 @@ from shared.ledger.lease import Claim
 from shared.mysql.connect import Database
 from shared.mysql.queries import load_queries
 from shared.stage import Parts, Stage
+from shared.steps import passed
 
 SQL = load_queries("services.stager", "load.sql")
 ROWS_A_DELETE = 50_000
@@ -28,6 +29,7 @@ async def stage_load(claim: Claim, parts: Parts) -> None:
         files = await _pinned_files(claim, database)
         for entity in contract.entities:
             await _clear(claim, database, entity)
+            passed("stager", "run_cleared", file=entity.file_name)
             await _stage_file(claim, parts, database, entity, files[entity.name])
         async with parts.ledger.milestone(claim, database):
             for entity in contract.entities:
@@ -46,6 +48,7 @@ async def _stage_file(
             loaded = await database.connection.load_stream(
                 statement, _keys(claim), stream.lines(chunks)
             )
+            passed("stager", "file_sent", file=file.name)
             stream.verify()
             warnings = await database.fetch_value("SELECT @@warning_count")
             if (loaded.records, loaded.affected) != (stream.rows, stream.rows) or any(
@@ -62,6 +65,7 @@ async def _stage_file(
                 file=file.name,
             )
         ) from gone
+    passed("stager", "file_staged", file=file.name)
 
 
 async def _pinned_files(claim: Claim, database: Database) -> dict[str, PinnedFile]:

@@ -12,14 +12,14 @@ from services.upserter.identity import ID_BITS, hashed_id_sql
 from shared.contracts.model import Contract, Entity
 from shared.contracts.row_rules import typed_sql, violation_sql
 from shared.contracts.tables import Names
-from shared.mysql.queries import load_queries
+from shared.mysql.queries import load_fragments, load_queries
 
 _TEMPLATES: Final = {
     name: template
     for file_name in ("classify.sql", "rejects.sql", "write.sql")
     for name, template in load_queries("services.upserter", file_name).items()
 }
-_FRAGMENTS: Final = load_queries("services.upserter", "fragments.sql")
+_FRAGMENTS: Final = load_fragments("services.upserter", "fragments.sql")
 _OF_CROSSWALKS_ONLY: Final = frozenset({"insert_keys", "move_first_seen"})
 # A field with one of these is quoted, as `encode_record` does it; no staged text holds a NUL.
 _NEEDS_QUOTES_SQL: Final = "_utf8mb4 0x" + b'[",\x01-\x1f\x7f]'.hex()

@@ -16,6 +16,7 @@ from shared.errors import TransientFault
 from shared.ledger.lease import Claim
 from shared.mysql.connect import DUPLICATE_ENTRY, Database
 from shared.stage import Parts, Stage
+from shared.steps import passed
 
 MOST_PLANS: Final = 3
 
@@ -63,13 +64,16 @@ async def _upsert_once(
     await let_older_go_first(database, attempt, claim.load, patience_seconds)
     prepared = await prepare(database, plans, attempt, seeks_collisions)
     await hold_limit(database, plans, attempt, prepared, limit)
+    passed("upserter", "plan_made", load_id=attempt.load_id)
     async with parts.ledger.milestone(claim, database):
         await take_gate(database, attempt, prepared.epoch)
+        passed("upserter", "gate_taken", load_id=attempt.load_id)
         warning = await let_older_go_first(database, attempt, claim.load, patience_seconds)
         await write(database, plans, attempt, prepared)
         await advance_epoch(database, attempt)
         await assert_reconciled(database, plans, attempt, prepared)
         await record_counts(database, plans, attempt, prepared)
+        passed("upserter", "work_asserted", load_id=attempt.load_id)
         if warning is not None:
             await parts.ledger.warn(claim, database, warning)
 

@@ -7,6 +7,7 @@ from services.upserter.attempt import Attempt, Prepared
 from services.upserter.plan import EntityPlan
 from shared.errors import Failure, Rejected
 from shared.mysql.connect import Database
+from shared.steps import passed
 
 
 async def write(
@@ -30,6 +31,7 @@ async def write(
         if prepared.newer_loads and plan.entity.has_children:
             newer = attempt.keys(newer_loads=prepared.newer_loads)
             await database.execute(plan.sql["move_first_seen"], newer)
+        passed("upserter", "entity_written", entity=plan.entity.name)
 
 
 async def assert_reconciled(

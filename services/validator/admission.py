@@ -21,6 +21,7 @@ from shared.manifest import MANIFEST_NAME, is_load_id
 from shared.mysql.connect import DUPLICATE_ENTRY, Database, connect
 from shared.mysql.queries import load_queries
 from shared.stage import Parts
+from shared.steps import passed
 
 SQL = load_queries("services.validator", "admission.sql")
 MOST_GENERATIONS = 10
@@ -39,6 +40,7 @@ async def admit(arrival: Arrival, parts: Parts) -> Event | None:
     """
     for _ in range(MOST_GENERATIONS):
         verdict = await _notice(arrival, parts)
+        passed("validator", "manifest_noticed", load_id=arrival.load_id)
         if verdict not in {ArrivalVerdict.NOTICED, ArrivalVerdict.PENDING}:
             return await _resume(arrival, parts)
         newest = await parts.storage.stat(arrival.object_name)
@@ -50,7 +52,9 @@ async def admit(arrival: Arrival, parts: Parts) -> Event | None:
             reading = await read_manifest(arrival, newest, parts)
         except ObjectGone:
             continue
-        return await _decide(reading, parts)
+        event = await _decide(reading, parts)
+        passed("validator", "admitted", load_id=arrival.load_id)
+        return event
     raise TransientFault(f"{arrival.object_name} is being replaced faster than it can be read")
 
 

@@ -14,6 +14,7 @@ from shared.ledger.lease import Claim
 from shared.manifest import Manifest, reread_manifest
 from shared.mysql.queries import load_queries
 from shared.stage import Parts, Stage, read_event
+from shared.steps import passed
 from shared.storage.port import ObjectInfo
 
 SQL = load_queries("services.validator", "validator.sql")
@@ -44,6 +45,7 @@ async def validate(claim: Claim, parts: Parts) -> None:
     contract = contract_of(claim.load.schema_version)
     manifest = reread_manifest(claim.load.manifest or b"", claim.load.load_id)
     folder = await _complete_folder(claim, parts, manifest)
+    passed("validator", "folder_complete", load_id=claim.load.load_id)
     inspected = {
         entity: await _inspect(parts, folder.files[entity.file_name], manifest, entity)
         for entity in contract.entities
@@ -83,10 +85,12 @@ async def _inspect(
 ) -> InspectedFile:
     chunks = parts.storage.read(pinned.name, pinned.generation)
     try:
-        return await inspect_file(chunks, manifest.file(entity.file_name), entity)
+        inspected = await inspect_file(chunks, manifest.file(entity.file_name), entity)
     except ObjectGone as gone:
         message = f"{entity.file_name} was replaced or deleted while it was read"
         raise Rejected(Failure.of("file.changed", message, file=entity.file_name)) from gone
+    passed("validator", "file_read", file=entity.file_name)
+    return inspected
 
 
 STAGE = Stage("validator", validate, read_arrival)

@@ -26,6 +26,7 @@ from shared.manifest import is_load_id
 from shared.mysql.connect import DUPLICATE_ENTRY, Database, Row, connect
 from shared.mysql.queries import load_queries
 from shared.settings import Settings
+from shared.steps import passed
 
 SQL = load_queries("shared.ledger", "ledger.sql")
 POLL_SECONDS = 0.05
@@ -96,11 +97,13 @@ class Ledger:
             async with database.transaction():
                 yield
                 await _finish(database, claim)
+                passed(claim.stage, "milestone_written", load_id=claim.load.load_id)
         except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError) as error:
             database.connection.close()
             await self._end_connections(claim.token)
             if not await self._finished(claim):
                 raise TransientFault(f"{claim.stage} of {claim.load.load_id}: {error}") from error
+        passed(claim.stage, "committed", load_id=claim.load.load_id)
 
     async def hold_fence(self, claim: Claim, database: Database) -> None:
         """Inside a transaction: keep every successor off until it ends.

@@ -1,0 +1,67 @@
+"""The numbered steps on a load's way: one name for logs, pages and tests that strike there."""
+
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger()
+
+# After each of these something new is true that a crash must not undo or double.
+STEPS: Final[dict[str, tuple[str, ...]]] = {
+    "validator": (
+        "manifest_noticed",
+        "admitted",
+        "claimed",
+        "predecessor_ended",
+        "folder_complete",
+        "file_read",
+        "milestone_written",
+        "committed",
+        "rejected",
+        "published",
+    ),
+    "stager": (
+        "claimed",
+        "predecessor_ended",
+        "run_cleared",
+        "file_sent",
+        "file_staged",
+        "milestone_written",
+        "committed",
+        "rejected",
+        "published",
+    ),
+    "upserter": (
+        "claimed",
+        "predecessor_ended",
+        "plan_made",
+        "gate_taken",
+        "entity_written",
+        "work_asserted",
+        "milestone_written",
+        "committed",
+        "rejected",
+        "published",
+    ),
+    "reporter": (
+        "claimed",
+        "predecessor_ended",
+        "report_made",
+        "milestone_written",
+        "committed",
+        "published",
+    ),
+    "outbox": ("event_sent",),
+    "sweep": ("loads_woken", "events_published", "manifests_noticed"),
+    "notices": ("notice_leased", "notice_given"),
+}
+
+
+def passed(room: str, step: str, **facts: object) -> None:
+    """Say at level DEBUG that a step was done, with its number in its room.
+
+    Raises:
+        ValueError: the step does not stand in STEPS.
+    """
+    number = STEPS[room].index(step) + 1
+    log.debug("step.passed", room=room, number=number, step=step, **facts)
