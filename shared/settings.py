@@ -18,7 +18,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CROSSDOCK_", extra="ignore", frozen=True)
 
-    mysql_url: str
+    mysql_url: str = Field(repr=False)
     bucket: str = "crossdock"
     project: str = "crossdock-local"
     partners_file: Path = Path("partners.toml")

@@ -1,7 +1,9 @@
 """The one path that every message takes: parse, claim, run, finish, answer."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -11,6 +13,7 @@ from shared.events import SUBSCRIPTIONS, Event, StageName
 from shared.ledger.delivery import Delivery, Verdict
 from shared.ledger.lease import Claim, kept_alive
 from shared.ledger.mysql import Ledger
+from shared.mysql.connect import redone
 from shared.outbox import publish_due
 from shared.partners import Partners
 from shared.settings import Settings
@@ -65,11 +68,11 @@ async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
     A fault that may pass is the only reason for another delivery; everything else is recorded.
     """
     try:
-        event = await stage.read(stage.name, message, parts)
+        event = await redone(partial(stage.read, stage.name, message, parts))
         if event is None:
             return Answer.DONE
         delivery = Delivery(stage.name, event, parts.storage.bucket)
-        claim = await parts.ledger.claim(delivery, message.delivery_key)
+        claim = await redone(partial(parts.ledger.claim, delivery, message.delivery_key))
         if claim is Verdict.GIVE_UP:
             log.error("load.needs_attention", load_id=event.load_id, stage=stage.name)
             answer = Answer.DONE
@@ -103,12 +106,17 @@ async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:
         ):
             await parts.ledger.end_predecessor(claim)
             passed(stage.name, "predecessor_ended", load_id=claim.load.load_id)
-            await stage.run(claim, parts)
+            await redone(partial(stage.run, claim, parts))
+    except asyncio.CancelledError:
+        # In a thread of its own: this event loop is about to end.
+        await asyncio.to_thread(asyncio.run, parts.ledger.release(claim))
+        log.warning("stage.released", **facts)
+        raise
     except LeaseLost as lost:
         log.warning("stage.lease_lost", **facts, error=str(lost))
         return Answer.DONE
     except Waiting as waiting:
-        await parts.ledger.wait(claim, waiting)
+        await redone(partial(parts.ledger.wait, claim, waiting))
         log.info("stage.waiting", **facts, reason=waiting.reason)
         return Answer.DONE
     except Rejected as rejected:
@@ -123,7 +131,7 @@ async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:
 async def _reject(claim: Claim, rejected: Rejected, parts: Parts) -> Answer:
     failure = rejected.failure
     try:
-        await parts.ledger.fail(claim, failure)
+        await redone(partial(parts.ledger.fail, claim, failure))
     except LeaseLost:
         return Answer.DONE
     except Exception as fault:
@@ -144,7 +152,7 @@ async def _reject(claim: Claim, rejected: Rejected, parts: Parts) -> Answer:
 
 
 async def _postpone(claim: Claim, fault: Exception, parts: Parts) -> Answer:
-    if await parts.ledger.postpone(claim, fault):
+    if await redone(partial(parts.ledger.postpone, claim, fault)):
         log.error(
             "load.needs_attention",
             load_id=claim.load.load_id,

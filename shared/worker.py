@@ -16,10 +16,14 @@ from shared.settings import Settings, load_settings
 from shared.stage import Stage, run_stage
 
 LONGEST_WORK_SECONDS = 6 * 3600
+# Cloud Run ends a process 10 s after SIGTERM; what is not done by then is given back.
+STOP_SECONDS = 8
 
 
 def work(stage: Stage) -> None:
     """Take messages of the stage's subscriptions until SIGTERM.
+
+    A message in hand then has STOP_SECONDS to be finished; else its load is released.
 
     Raises:
         SettingsError: a setting is missing or wrong.
@@ -41,16 +45,21 @@ async def _work(stage: Stage, settings: Settings) -> None:
 
     try:
         async with asyncio.TaskGroup() as pulls:
-            for topic in SUBSCRIPTIONS[stage.name]:
-                subscription = f"{stage.name}.{topic}"
+            tasks = [
                 pulls.create_task(
                     pull(
                         settings.project,
-                        subscription,
+                        f"{stage.name}.{topic}",
                         take,
                         stop=stop,
                         max_lease_seconds=LONGEST_WORK_SECONDS,
                     )
                 )
+                for topic in SUBSCRIPTIONS[stage.name]
+            ]
+            await stop.wait()
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+            for task in tasks:
+                task.cancel()
     finally:
         await close_parts(parts)

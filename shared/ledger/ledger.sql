@@ -120,6 +120,12 @@ SET attempts = attempts + 1, needs_attention = TRUE,
     lease_until = NULL, updated_at = NOW(6)
 WHERE load_id = %(load_id)s;
 
+-- name: release
+-- Give the lease back in mid-work; no fault of the load, so its attempts stay what they were.
+UPDATE load_ledger
+SET next_attempt_at = NOW(6), lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
+WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND lease_owner = %(token)s;
+
 -- name: wait
 -- Give the lease back because another load goes first; only an older load starts the clock.
 UPDATE load_ledger

@@ -154,6 +154,7 @@ class Ledger:
             settings.retry_longest_seconds, settings.retry_base_seconds * 2**claim.load.attempts
         )
         text = f"{type(error).__name__}: {error}"
+        await self._end_connections(claim.token)
         values = {
             **_keys(claim),
             "error": text,
@@ -165,6 +166,19 @@ class Ledger:
             if postponed:
                 await note(database, claim.load.load_id, "postponed", claim=claim, detail=text)
         return postponed and claim.load.attempts + 1 >= settings.attempts_before_attention
+
+    async def release(self, claim: Claim) -> None:
+        """Give the lease back in mid-work, for another worker to begin the stage anew at once.
+
+        What the work left running in the server is ended first.
+
+        Raises:
+            TransientFault: the database is unreachable; the lease then ends by itself.
+        """
+        await self._end_connections(claim.token)
+        async with connect(self.url) as database, database.transaction():
+            if await database.execute(SQL["release"], _keys(claim)):
+                await note(database, claim.load.load_id, "released", claim=claim)
 
     async def wait(self, claim: Claim, waiting: Waiting) -> None:
         """Give the lease back until the load that goes first has ended."""

@@ -5,12 +5,21 @@ about 35 ms beside a stage's seconds.
 """
 
 import asyncio
+import random
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiomysql
@@ -37,9 +46,12 @@ SESSION = (
     "SET SESSION lock_wait_timeout = 60",
 )
 DUPLICATE_ENTRY = 1062
+LOCK_CONFLICTS = frozenset({1205, 1213})
+MOST_TRIES = 4
 _QUOTED = re.compile(r"'.*'", re.DOTALL)
 Parameters = Mapping[str, Any]
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +179,29 @@ def _without_values(text: str) -> str:
     """The text with what it quotes cut out, but for the name of a key, which comes last."""
     values, says_key, key = text.rpartition(" for key ")
     return _QUOTED.sub("'…'", values or text) + (f"{says_key}{key}" if values else "")
+
+
+async def redone(work: Callable[[], Awaitable[T]]) -> T:
+    """Do the work, and all of it again after a deadlock or a lock that did not come free.
+
+    After either nothing may go on in its transaction, so the work opens its own each time.
+
+    Raises:
+        TransientFault: MOST_TRIES were not enough.
+    """
+    for tries_left in reversed(range(MOST_TRIES)):
+        try:
+            return await work()
+        except (TransientFault, pymysql.err.OperationalError) as fault:
+            if not tries_left or not _is_lock_conflict(fault):
+                raise
+        await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - so that two do not meet again
+    raise AssertionError("the last try returns or raises")
+
+
+def _is_lock_conflict(fault: BaseException) -> bool:
+    error = fault.__cause__ or fault
+    return isinstance(error, pymysql.err.OperationalError) and error.args[0] in LOCK_CONFLICTS
 
 
 @asynccontextmanager

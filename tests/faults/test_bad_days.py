@@ -145,7 +145,6 @@ class Fails:
 @pytest.mark.parametrize(
     "fault",
     [
-        pymysql.err.OperationalError(1213, "Deadlock found"),
         pymysql.err.OperationalError(2013, "Lost connection"),
         OSError("no space left on device"),
         KeyError("a bug"),
@@ -169,6 +168,25 @@ async def test_a_fault_is_tried_again_and_never_blamed_on_the_partner(
     postponed = await database.fetch_all("SELECT detail FROM load_event WHERE kind = 'postponed'")
     assert len(postponed) == 2
     assert all(type(fault).__name__ in row["detail"] for row in postponed)
+
+
+@pytest.mark.parametrize("stage", [STAGER, UPSERTER])
+@pytest.mark.parametrize("number", [1205, 1213])
+async def test_a_lock_conflict_makes_the_stage_begin_anew_at_once(
+    parts: Parts, bus: MemoryBus, bucket_dir: Path, database: Database, stage: Stage, number: int
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    conflict = pymysql.err.OperationalError(number, "try restarting transaction")
+    broken = Fails(stage, 2, conflict)
+    others = [one for one in STAGES if one.name != stage.name]
+    subscribe(parts, bus, lambda handler: handler, *others, broken.broken())
+    await notify(parts, bus, drop)
+    await follow(parts, bus, drop.load_id)
+    assert broken.times == 0
+    await assert_loaded_once(database)
+    kinds = await database.fetch_all("SELECT kind FROM load_event")
+    assert "postponed" not in {row["kind"] for row in kinds}
 
 
 async def test_a_bug_does_not_go_round_for_ever(
