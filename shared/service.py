@@ -1,5 +1,6 @@
 """A stage as a web service: the push endpoint, the health of what it depends on, nothing else."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -56,13 +57,20 @@ def create_app(stage: Stage, *, after_sweep: AfterSweep | None = None) -> FastAP
         else None
     )
 
+    in_hand: set[asyncio.Task[Answer]] = set()
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        if in_hand:  # broken off by the server, and giving their loads back
+            await asyncio.wait(in_hand)
         await close_parts(parts)
 
     async def take(message: Message) -> Answer:
-        return await run_stage(stage, message, parts)
+        work = asyncio.create_task(run_stage(stage, message, parts))
+        in_hand.add(work)
+        work.add_done_callback(in_hand.discard)
+        return await work
 
     app = FastAPI(title=f"crossdock {stage.name}", lifespan=lifespan)
     app.include_router(create_push_router(take, verifier))

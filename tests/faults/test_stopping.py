@@ -1,6 +1,8 @@
 """A process that is told to stop: it claims no more, and what it cannot finish it gives back."""
 
 import asyncio
+import base64
+import json
 import os
 import signal
 import sys
@@ -8,9 +10,12 @@ from asyncio.subprocess import Process
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from crossdock.stack import processes
 from services.stager.stage import STAGE as STAGER
 from services.upserter.stage import STAGE as UPSERTER
 from services.validator.stage import STAGE as VALIDATOR
@@ -88,6 +93,68 @@ async def held_up(database: Database, process: Process) -> None:
         while not await database.fetch_value(waiting):
             assert process.returncode is None
             await asyncio.sleep(0.05)
+
+
+def push_of(drop: Drop) -> dict[str, Any]:
+    body = {"load_id": drop.load_id, "run": 1, "event_id": "e"}
+    return {
+        "message": {
+            "data": base64.b64encode(json.dumps(body).encode()).decode(),
+            "messageId": "1",
+            "publishTime": now().isoformat(),
+        },
+        "subscription": "projects/none/subscriptions/stager.manifest.validated",
+    }
+
+
+async def test_a_service_that_is_told_to_stop_gives_back_what_it_cannot_finish_in_time(
+    parts: Parts, bus: MemoryBus, bucket_dir: Path, database: Database, database_url: str
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    subscribe(parts, bus, lambda handler: handler, VALIDATOR)
+    await notify(parts, bus, drop)
+    await bus.drain()
+    nowhere = {"PUBSUB_EMULATOR_HOST": "127.0.0.1:9", "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9"}
+    environment = {
+        **os.environ,
+        **LONG,
+        **nowhere,
+        "CROSSDOCK_MYSQL_URL": database_url,
+        "CROSSDOCK_BUCKET": parts.storage.bucket,
+    }
+    port = processes.usable_port(None)
+    serve = ["-m", "uvicorn", "services.stager.app:app", "--port", str(port)]
+    async with connect(database_url, program_name="in the way") as blocker:
+        await blocker.execute("LOCK TABLES load_file WRITE")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *serve,
+            "--timeout-graceful-shutdown",
+            "1",
+            cwd=REPOSITORY,
+            env=environment,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        url = f"http://127.0.0.1:{port}/pubsub/push"
+        push = asyncio.create_task(until_it_listens(url, push_of(drop)))
+        await held_up(database, process)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await process.wait()
+            with suppress(httpx.HTTPError):
+                assert (await push).status_code >= 500
+    load = await read(parts, drop.load_id)
+    assert (load.state, load.lease_owner, load.attempts) == ("validated", None, 0)
+
+
+async def until_it_listens(url: str, body: dict[str, Any]) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+        while True:
+            try:
+                return await client.post(url, json=body)
+            except httpx.ConnectError:
+                await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
