@@ -71,6 +71,11 @@ class DirectoryStorage:
         """The bucket's name, as it stands in arrivals."""
         return self._bucket
 
+    @property
+    def read_only(self) -> bool:
+        """Whether it is a mounted folder."""
+        return not self._writable
+
     async def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """The live generation of every object whose name starts so, in name order.
 

@@ -70,6 +70,11 @@ class GcsStorage:
         name: str = self._bucket.name
         return name
 
+    @property
+    def read_only(self) -> bool:
+        """Never: what this account may write shows when it writes."""
+        return False
+
     async def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """The live generation of every object whose name starts so, in name order.
 

@@ -26,6 +26,11 @@ class Storage(Protocol):
         """The bucket's name, as it stands in arrivals."""
         ...
 
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written to it: a folder that was handed over for reading."""
+        ...
+
     async def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """The live generation of every object whose name starts so, in name order.
 
