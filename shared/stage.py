@@ -38,19 +38,28 @@ class NotAMessage(ValueError):  # noqa: N818 - a verdict on the message
     """The bytes are none of this stage's messages; nothing is written for them."""
 
 
-async def read_event(stage: StageName, message: Message, _parts: Parts) -> Event | None:
-    """The event that a message brings.
+def read_body(stage: StageName, data: bytes) -> Event:
+    """The event that a message's body tells a stage of.
 
     Raises:
-        NotAMessage: its body is no event, or one that belongs to another stage.
+        NotAMessage: it is no event, or one that belongs to another stage.
     """
     try:
-        event = Event.parse(message.data)
+        event = Event.parse(data)
     except ValueError as error:
         raise NotAMessage("the body is no event: a JSON object with a load_id is wanted") from error
     if event.event is not None and event.event not in SUBSCRIPTIONS[stage]:
         raise NotAMessage(f"{event.event} is no message for the {stage}")
     return event
+
+
+async def read_event(stage: StageName, message: Message, _parts: Parts) -> Event | None:
+    """The event that a message brings, as most stages read it.
+
+    Raises:
+        NotAMessage: its body is no event of this stage.
+    """
+    return read_body(stage, message.data)
 
 
 @dataclass(frozen=True, slots=True)
