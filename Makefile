@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock clean
+.PHONY: help setup demo test faults lint format lock clean
 
 help: ## list every target
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
@@ -18,6 +18,9 @@ demo: setup ## set up, start the local stack, take the sample drop from upload t
 
 test: setup ## set up and run the tests against the real parts (ARGS='-k lease' passes options on)
 	@$(PYTHON) -m pytest $(ARGS)
+
+faults: setup ## strike the real services at every step, statement and read (ARGS='--only GLOB')
+	@$(PYTHON) -m tests.faults $(ARGS)
 
 lint: setup ## ruff, its formatter, mypy --strict, the import rules
 	@$(PYTHON) -m ruff check .

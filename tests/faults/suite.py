@@ -58,8 +58,8 @@ LaneOf = TypeVar("LaneOf")
 class Kind(Protocol[CaseOf, LaneOf]):
     """A family of cases.
 
-    `cases` depends on the seed alone. `unreached` names what no case struck, out of the results of
-    all cases; a case whose fault never struck violates the oracle NEVER_STRUCK.
+    `cases` depends on the seed alone. `unreached` names the boundaries that no case struck, out of
+    the results of all cases; a case whose fault never struck violates the oracle NEVER_STRUCK.
     """
 
     @property
@@ -68,6 +68,10 @@ class Kind(Protocol[CaseOf, LaneOf]):
     @property
     def lanes(self) -> int:
         """How many cases run side by side, unless the command line says otherwise."""
+
+    @property
+    def boundaries(self) -> int:
+        """How many steps, statements, reads or the like have to be struck at least once."""
 
     def cases(self, seed: int) -> Sequence[CaseOf]: ...
 
@@ -127,6 +131,6 @@ async def _run(kind: AnyKind, case: Case, lane: Any) -> Result:
     began = time.monotonic()
     try:
         violations = tuple(await kind.run(case, lane))
-    except Exception as error:  # a case that breaks off has shown nothing
+    except Exception as error:  # noqa: BLE001 - a case that breaks off has shown nothing
         violations = (Violation(BROKE_OFF, f"{type(error).__name__}: {error}"),)
     return Result(case, violations, time.monotonic() - began)
