@@ -15,7 +15,10 @@ CONTENT_TYPE: Final = "text/csv; charset=utf-8"
 COLUMNS: Final = ("file", "row", "column", "code", "message", "raw")
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # spreadsheets take a file without one for an older encoding
-_FORMULA = re.compile(r"(^|[;\t\r\n])(?='|[\t\r\n]|\s*[=+\-@＝＋－＠])")  # noqa: RUF001 - look-alikes
+# What follows a separator is looked at up to the next one only, so that no text takes long.
+_FORMULA = re.compile(
+    r"(^|[;\t\r\n])(?='|[\t\r\n]|(?:[^\S\t\r\n]|\")*[=+\-@＝＋－＠])"  # noqa: RUF001 - look-alikes
+)
 
 
 def encode_header() -> bytes:
