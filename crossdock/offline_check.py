@@ -17,6 +17,7 @@ from services.validator.checks import check_folder, check_partner, check_place, 
 from services.validator.inspect import inspect_file
 from shared.contracts.model import Contract, Entity, contracts
 from shared.contracts.row_rules import (
+    Violation,
     copies_message,
     first_violation,
     parent_rejected_message,
@@ -39,7 +40,6 @@ from shared.storage.port import ObjectInfo
 
 MOST_REJECTS_KEPT: Final = 10_000
 UNKNOWN_PARTNER: Final = "unknown"
-_MOST_ROWS_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,8 @@ def check(
 ) -> CheckResult:
     """Judge a drop in a folder of this machine.
 
-    Files are streamed; the keys of all rows are held in memory, some 200 bytes for each row.
+    Files are streamed; the keys of all rows are held in memory, some 200 bytes for each row, and
+    as much again for each row that is rejected.
 
     Args:
         directory: the drop.
@@ -228,17 +229,22 @@ async def _files(
 
 
 class _EntityRows:
-    """What is known of one file's rows while they stream by, and of all of them at the end."""
+    """What is known of one file's rows while they stream by, and of all of them at the end.
+
+    Of a rejected row its number, its key and the reason are held; messages are written at the end.
+    """
 
     def __init__(self, entity: Entity, parent: "_EntityRows | None") -> None:
         self.entity = entity
         self.rows = 0
         self.unresolved: set[int] = set()
-        self.rejects: dict[int, Reject] = {}
+        self.rejected: dict[int, tuple[str, Violation]] = {}
         self.rejected_keys: set[str] = set()
         self._parent = parent
         self._key_position = entity.header.index(entity.key)
         self._parent_key_position = entity.header.index(entity.parent_key or entity.key)
+        self._duplicate = Violation("row.duplicate_key", entity.key)
+        self._parent_rejected = Violation("row.parent_rejected", entity.parent_key or "")
         self._first_rows: dict[str, int] = {}
         self._copies: dict[str, list[int]] = {}
 
@@ -251,8 +257,7 @@ class _EntityRows:
             self._copies.setdefault(key, [first_row]).append(self.rows)
         violation = first_violation(self.entity, fields)
         if violation is not None:
-            message = violation_message(self.entity, violation)
-            self._reject(self.rows, key, violation.column, violation.code, message)
+            self.rejected[self.rows] = (key, violation)
         elif self._parent is not None:
             self._look_up(self._parent, key, fields[self._parent_key_position])
 
@@ -260,12 +265,15 @@ class _EntityRows:
         """Reject every copy of a key that stands twice, unless the row has an earlier code."""
         for key, copies in self._copies.items():
             for row_no in copies:
-                reject = self.rejects.get(row_no)
-                if reject is None or reject.code == "row.parent_rejected":
-                    message = copies_message(self.entity, row_no, copies, len(copies))
-                    self._reject(row_no, key, self.entity.key, "row.duplicate_key", message)
+                reject = self.rejected.get(row_no)
+                if reject is None or reject[1] is self._parent_rejected:
+                    self.rejected[row_no] = (key, self._duplicate)
                     self.unresolved.discard(row_no)
-        self.rejected_keys = {reject.source_key for reject in self.rejects.values()}
+        self.rejected_keys = {key for key, _ in self.rejected.values()}
+
+    def rejects(self) -> list[Reject]:
+        """The first rejected rows, at most MOST_REJECTS_KEPT, in the order of the file."""
+        return [self._reject(row_no) for row_no in sorted(self.rejected)[:MOST_REJECTS_KEPT]]
 
     def has(self, key: str) -> bool:
         """Whether a row of the file has this key, rejected or not."""
@@ -275,12 +283,18 @@ class _EntityRows:
         if not parent.has(parent_key):
             self.unresolved.add(self.rows)
         elif parent_key in parent.rejected_keys:
-            column = self.entity.header[self._parent_key_position]
-            message = parent_rejected_message(self.entity)
-            self._reject(self.rows, key, column, "row.parent_rejected", message)
+            self.rejected[self.rows] = (key, self._parent_rejected)
 
-    def _reject(self, row_no: int, key: str, column: str, code: str, message: str) -> None:
-        self.rejects[row_no] = Reject(self.entity.name, row_no, key, column, code, message)
+    def _reject(self, row_no: int) -> Reject:
+        key, reason = self.rejected[row_no]
+        if reason is self._duplicate:
+            copies = self._copies[key]
+            message = copies_message(self.entity, row_no, copies, len(copies))
+        elif reason is self._parent_rejected:
+            message = parent_rejected_message(self.entity)
+        else:
+            message = violation_message(self.entity, reason)
+        return Reject(self.entity.name, row_no, key, reason.column, reason.code, message)
 
 
 async def _check_rows(
@@ -310,9 +324,9 @@ def _result(load_id: str, checked: Iterable[_EntityRows], limit: RejectLimit) ->
     entities: dict[str, EntityCheck] = {}
     rejects: list[Reject] = []
     for rows in checked:
-        name, rejected = rows.entity.name, len(rows.rejects)
+        name, rejected = rows.entity.name, len(rows.rejected)
         entities[name] = EntityCheck(rows.rows, rejected, len(rows.unresolved))
-        kept = [rows.rejects[row_no] for row_no in sorted(rows.rejects)[:MOST_REJECTS_KEPT]]
+        kept = rows.rejects()
         rejects += kept
         try:
             limit.check(rows.entity.file_name, rows=rows.rows, rejected=rejected)

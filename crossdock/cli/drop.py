@@ -20,7 +20,8 @@ from shared.errors import shown
 from shared.manifest import MANIFEST_NAME
 from shared.partners import Partners, load_partners
 
-MOST_REJECTS_SHOWN = 20
+# Each takes up to two lines of a terminal, and the totals and the verdict want some too.
+MOST_REJECTS_SHOWN = 10
 
 
 def _folder_name(partner: str | None) -> str | None:
@@ -85,8 +86,11 @@ def show_verdict(result: offline_check.CheckResult) -> None:
     for reject in result.rejects[:MOST_REJECTS_SHOWN]:
         place = f"{reject.entity} row {reject.row_no}, {reject.column}"
         show(as_text(f"{place}: {reject.code}: {reject.message}"))
-    if len(result.rejects) > MOST_REJECTS_SHOWN:
-        show(f"and {len(result.rejects) - MOST_REJECTS_SHOWN} more rejects; --json lists them")
+    rejected = sum(counts.rejected for counts in result.entities.values())
+    if rejected > MOST_REJECTS_SHOWN:
+        kept = f"the first {offline_check.MOST_REJECTS_KEPT:,} of each file"
+        listed = "them" if len(result.rejects) == rejected else kept
+        show(f"and {rejected - MOST_REJECTS_SHOWN:,} more rejected rows; --json lists {listed}")
     if result.failure is not None:
         show(render_failure(result.failure.to_json()))
 
