@@ -4,6 +4,7 @@ Pub/Sub gives a message up after some deliveries and publishes it on the topic `
 the reporter takes it. What is no message at all is kept by the service at whose door it came.
 """
 
+import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from shared.letters import (
     Letter,
     delivery_marks,
     explain,
+    letter_at_the_door,
     letter_in_process,
     letter_of,
 )
@@ -37,6 +39,7 @@ MOST_KEPT_BYTES = 1024 * 1024
 MOST_KEPT_OF_A_BODY_BYTES = 4096
 MOST_NEW_A_DAY = 1_000
 
+REQUEST_SECONDS = 3.0
 PROGRAM_NAME = "crossdock:letters"
 
 log = structlog.get_logger()
@@ -98,6 +101,21 @@ async def keep_in_process(dead: Iterable[DeadLetter], mysql_url: str) -> None:
         await keep_undelivered(letter_in_process(one), mysql_url)
 
 
+async def keep_request(service: str, mysql_url: str, body: bytes, why: str) -> None:
+    """Keep a request to a service that was no message, if that can be done at once.
+
+    The caller has been refused already: whatever goes wrong here is logged and no more.
+    """
+    letter = letter_at_the_door(service, body, why)
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            await keep(letter, mysql_url)
+    except Exception as fault:  # noqa: BLE001 - the caller's answer does not depend on it
+        log.warning(
+            "letter.not_kept", reason=letter.reason, error=f"{type(fault).__name__}: {fault}"
+        )
+
+
 async def keep(letter: Letter, mysql_url: str) -> None:
     """Write a letter down, and a line into its load's history; the same delivery counts once.
 
@@ -118,7 +136,7 @@ async def keep(letter: Letter, mysql_url: str) -> None:
     if await redone(write):
         log.warning("letter.kept", **facts)
     else:
-        log.warning("letter.not_kept", **facts)
+        log.warning("letter.not_kept", **facts, error=f"{MOST_NEW_A_DAY} of its kind are new today")
 
 
 async def _write(database: Database, letter: Letter) -> bool:

@@ -36,6 +36,9 @@ SUBSCRIPTIONS: dict[StageName, tuple[Topic, ...]] = {
     "reporter": (Topic.UPSERTED, Topic.FAILED),
 }
 
+# Where the reporter takes what the other subscriptions gave up; it gives up nothing itself.
+DEAD_LETTER_SUBSCRIPTION = f"reporter.{Topic.DEAD_LETTER}"
+
 
 class Event(BaseModel):
     """A milestone of one run of a load.

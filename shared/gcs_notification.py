@@ -46,6 +46,12 @@ def read_notification(attributes: Mapping[str, str], bucket: str) -> Arrival | N
     return arrival_of(bucket, attributes.get("objectId", ""), int(generation))
 
 
+def read_foreign_notification(attributes: Mapping[str, str], bucket: str) -> Arrival | None:
+    """The manifest that a notification tells of in any bucket but this one, or None."""
+    elsewhere = attributes.get("bucketId", bucket)
+    return None if elsewhere == bucket else read_notification(attributes, elsewhere)
+
+
 def arrival_of(bucket: str, object_name: str, generation: int) -> Arrival | None:
     """The arrival of an object, or None where it is no manifest in a drop's folder."""
     match = _MANIFEST.fullmatch(object_name)

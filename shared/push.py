@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -31,6 +32,8 @@ from shared.bus.port import Answer, Handler, Message
 from shared.errors import TransientFault
 
 LARGEST_BODY_BYTES = 10 * 1024 * 1024
+
+KeepRefused = Callable[[bytes, str], Awaitable[None]]
 
 _CLOCK_SKEW_SECONDS = 10
 _CERTIFICATES_TIMEOUT_SECONDS = 10
@@ -173,7 +176,13 @@ class PushEnvelope(BaseModel):
         )
 
 
-def create_push_router(handler: Handler, verifier: TokenVerifier | None) -> APIRouter:
+def create_push_router(
+    handler: Handler,
+    verifier: TokenVerifier | None,
+    *,
+    path: str = "/pubsub/push",
+    keep_refused: KeepRefused | None = None,
+) -> APIRouter:
     """`POST /pubsub/push` in front of the handler.
 
     | answer | status |
@@ -183,21 +192,27 @@ def create_push_router(handler: Handler, verifier: TokenVerifier | None) -> APIR
     | REFUSED, no push envelope, a body over LARGEST_BODY_BYTES | 400 |
     | no token, a wrong one | 401, 403 |
 
-    Without a verifier every caller is taken for Pub/Sub.
+    Without a verifier every caller is taken for Pub/Sub. A body that is no push envelope is given
+    to `keep_refused` with the reason, if it came from a caller that may come in.
     """
     router = APIRouter()
 
-    @router.post("/pubsub/push")
+    @router.post(path)
     async def push(request: Request) -> Response:
         refusal = await turn_away(request, verifier)
         if refusal is not None:
             return refusal
         try:
-            message = PushEnvelope.model_validate_json(await _read_body(request)).to_message()
-        except ValidationError as fault:
-            return _refuse(HTTPStatus.BAD_REQUEST, f"not a push envelope: {_first(fault)}")
-        except (ValueError, ClientDisconnect) as fault:
-            return _refuse(HTTPStatus.BAD_REQUEST, f"not a push envelope: {fault}")
+            body = await _read_body(request)
+        except ClientDisconnect:
+            return _refuse(HTTPStatus.BAD_REQUEST, "not a push envelope: the body broke off")
+        try:
+            message = _open(body)
+        except ValueError as fault:
+            reason = f"not a push envelope: {fault}"
+            if keep_refused is not None:
+                await keep_refused(body, reason)
+            return _refuse(HTTPStatus.BAD_REQUEST, reason)
         return await _hand_over(message, handler)
 
     return router
@@ -222,12 +237,22 @@ async def turn_away(request: Request, verifier: TokenVerifier | None) -> Respons
 
 
 async def _read_body(request: Request) -> bytes:
+    """The body, or of one that is too large a little more than may be."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > LARGEST_BODY_BYTES:
-            raise ValueError(f"the body is over {LARGEST_BODY_BYTES} bytes")
+            break
     return bytes(body)
+
+
+def _open(body: bytes) -> Message:
+    if len(body) > LARGEST_BODY_BYTES:
+        raise ValueError(f"the body is over {LARGEST_BODY_BYTES} bytes")
+    try:
+        return PushEnvelope.model_validate_json(body).to_message()
+    except ValidationError as fault:
+        raise ValueError(_first(fault)) from fault
 
 
 async def _hand_over(message: Message, handler: Handler) -> Response:

@@ -11,7 +11,9 @@ from fastapi.responses import JSONResponse
 
 from shared.bus.port import Answer, Message
 from shared.bus.pubsub import PubSubBus
+from shared.dead_letters import keep_request
 from shared.errors import TransientFault
+from shared.events import Topic
 from shared.ledger.mysql import Ledger
 from shared.logs import set_up_logs
 from shared.mysql.migrate import schema_differences
@@ -23,6 +25,7 @@ from shared.storage.gcs import GcsStorage
 from shared.sweep import sweep
 
 AfterSweep = Callable[[Parts], Awaitable[int]]
+TakeLetter = Callable[[Message, Parts], Awaitable[Answer]]
 
 
 def connect_parts(settings: Settings) -> Parts:
@@ -42,8 +45,12 @@ async def close_parts(parts: Parts) -> None:
     await parts.storage.close()
 
 
-def create_app(stage: Stage, *, after_sweep: AfterSweep | None = None) -> FastAPI:
+def create_app(
+    stage: Stage, *, after_sweep: AfterSweep | None = None, take_letter: TakeLetter | None = None
+) -> FastAPI:
     """The service of one stage; with `after_sweep` it also takes `POST /sweep` from a scheduler.
+
+    With `take_letter` it takes dead letters too, by a path of their own.
 
     Raises:
         SettingsError: a setting is missing or wrong.
@@ -73,7 +80,17 @@ def create_app(stage: Stage, *, after_sweep: AfterSweep | None = None) -> FastAP
         return await work
 
     app = FastAPI(title=f"crossdock {stage.name}", lifespan=lifespan)
-    app.include_router(create_push_router(take, verifier))
+    keep_refused = partial(keep_request, stage.name, settings.mysql_url)
+    app.include_router(create_push_router(take, verifier, keep_refused=keep_refused))
+    if take_letter is not None:
+        app.include_router(
+            create_push_router(
+                lambda message: take_letter(message, parts),
+                verifier,
+                path=f"/pubsub/{Topic.DEAD_LETTER}",
+                keep_refused=keep_refused,
+            )
+        )
     app.get("/health/live")(_live)
     app.get("/health/ready")(partial(_ready, settings.mysql_url))
     if after_sweep is not None:

@@ -7,11 +7,11 @@ same ones without their push endpoint.
 import asyncio
 import signal
 
-from shared.bus.port import Answer, Message
+from shared.bus.port import Answer, Handler, Message
 from shared.bus.pull import pull
-from shared.events import SUBSCRIPTIONS
+from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS
 from shared.logs import set_up_logs
-from shared.service import close_parts, connect_parts
+from shared.service import TakeLetter, close_parts, connect_parts
 from shared.settings import Settings, load_settings
 from shared.stage import Stage, run_stage
 
@@ -20,8 +20,10 @@ LONGEST_WORK_SECONDS = 6 * 3600
 STOP_SECONDS = 8
 
 
-def work(stage: Stage) -> None:
+def work(stage: Stage, *, take_letter: TakeLetter | None = None) -> None:
     """Take messages of the stage's subscriptions until SIGTERM.
+
+    With `take_letter` it takes dead letters too, by a subscription of their own.
 
     A message in hand then has STOP_SECONDS to be finished; else its load is released.
 
@@ -30,10 +32,10 @@ def work(stage: Stage) -> None:
     """
     settings = load_settings()
     set_up_logs(settings.log_level)
-    asyncio.run(_work(stage, settings))
+    asyncio.run(_work(stage, settings, take_letter))
 
 
-async def _work(stage: Stage, settings: Settings) -> None:
+async def _work(stage: Stage, settings: Settings, take_letter: TakeLetter | None) -> None:
     parts = connect_parts(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -43,19 +45,24 @@ async def _work(stage: Stage, settings: Settings) -> None:
     async def take(message: Message) -> Answer:
         return await run_stage(stage, message, parts)
 
+    takers: dict[str, Handler] = {
+        f"{stage.name}.{topic}": take for topic in SUBSCRIPTIONS[stage.name]
+    }
+    if take_letter is not None:
+        takers[DEAD_LETTER_SUBSCRIPTION] = lambda message: take_letter(message, parts)
     try:
         async with asyncio.TaskGroup() as pulls:
             tasks = [
                 pulls.create_task(
                     pull(
                         settings.project,
-                        f"{stage.name}.{topic}",
-                        take,
+                        subscription,
+                        handler,
                         stop=stop,
                         max_lease_seconds=LONGEST_WORK_SECONDS,
                     )
                 )
-                for topic in SUBSCRIPTIONS[stage.name]
+                for subscription, handler in takers.items()
             ]
             await stop.wait()
             await asyncio.wait(tasks, timeout=STOP_SECONDS)

@@ -21,9 +21,10 @@ from google.pubsub_v1.types import (
 )
 
 from crossdock.stack.errors import StackError
-from shared.events import SUBSCRIPTIONS, TOPICS, Topic
+from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS, TOPICS, Topic
 
 PUSH_PATH = "/pubsub/push"
+LETTER_PATH = "/pubsub/dead-letter"
 # A handler that is slower than this is sent the message again and again, even after it answered.
 ACK_DEADLINE_SECONDS = 600
 RETENTION_SECONDS = 7 * 24 * 3600
@@ -32,11 +33,8 @@ SHORTEST_BACKOFF_SECONDS = 1
 LONGEST_BACKOFF_SECONDS = 60
 MOST_DELIVERY_ATTEMPTS = 10
 CALL_SECONDS = 20.0
-# Subscriptions that nobody is pushed to: an operator's view of the last two topics.
-PULL_SUBSCRIPTIONS: Mapping[str, Topic] = {
-    "dead-letter.inspect": Topic.DEAD_LETTER,
-    "reported.audit": Topic.REPORTED,
-}
+# A subscription that nobody is pushed to: an operator's view of what comes out at the end.
+PULL_SUBSCRIPTIONS: Mapping[str, Topic] = {"reported.audit": Topic.REPORTED}
 
 
 def create_topics(pubsub_host: str, project: str) -> None:
@@ -84,6 +82,12 @@ def subscribe_services(pubsub_host: str, project: str, urls: Mapping[str, str]) 
                     max_delivery_attempts=MOST_DELIVERY_ATTEMPTS,
                 )
                 _subscribe(subscriber, wanted)
+        if "reporter" in urls:
+            # Without a dead-letter policy: a letter that is given up here would be lost.
+            letters = _subscription(project, DEAD_LETTER_SUBSCRIPTION, Topic.DEAD_LETTER)
+            endpoint = urls["reporter"].rstrip("/") + LETTER_PATH
+            letters.push_config = PushConfig(push_endpoint=endpoint)
+            _subscribe(subscriber, letters)
 
 
 def _subscribe(subscriber: SubscriberClient, wanted: Subscription) -> None:

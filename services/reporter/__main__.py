@@ -1,6 +1,9 @@
 """The reporter as a pull worker: for work that is longer than a push may take."""
 
+from dataclasses import replace
+
+from services.reporter.deliver import deliver_soon
 from services.reporter.stage import STAGE
 from shared.worker import work
 
-work(STAGE)
+work(replace(STAGE, after=deliver_soon))

@@ -1,7 +1,9 @@
 """The reporter as a service: wiring, and the sweep for a scheduler to call."""
 
-from services.reporter.deliver import deliver_due
+from dataclasses import replace
+
+from services.reporter.deliver import deliver_due, deliver_soon
 from services.reporter.stage import STAGE
 from shared.service import create_app
 
-app = create_app(STAGE, after_sweep=deliver_due)
+app = create_app(replace(STAGE, after=deliver_soon), after_sweep=deliver_due)

@@ -7,10 +7,16 @@ from services.validator.checks import Folder, check_folder, missing_files
 from services.validator.inspect import InspectedFile, inspect_file
 from shared.bus.port import Message
 from shared.contracts.model import Entity, contract_of
+from shared.dead_letters import keep
 from shared.errors import Failure, ObjectGone, Rejected
 from shared.events import Event, StageName
-from shared.gcs_notification import is_notification, read_notification
+from shared.gcs_notification import (
+    is_notification,
+    read_foreign_notification,
+    read_notification,
+)
 from shared.ledger.lease import Claim
+from shared.letters import letter_of_foreign_bucket
 from shared.manifest import Manifest, reread_manifest
 from shared.mysql.queries import load_queries
 from shared.stage import Parts, Stage, read_event
@@ -24,14 +30,22 @@ POLL_SECONDS = 0.5
 async def read_arrival(stage: StageName, message: Message, parts: Parts) -> Event | None:
     """A bucket's notification, admitted, or a message as every stage takes it.
 
+    A manifest of a foreign bucket is kept for a person: somebody has connected the wrong one.
+
     Raises:
         NotAMessage: it is neither.
         TransientFault: the bucket or the database did not answer.
     """
     if not is_notification(message.attributes):
         return await read_event(stage, message, parts)
-    arrival = read_notification(message.attributes, parts.storage.bucket)
-    return None if arrival is None else await admit(arrival, parts)
+    bucket = parts.storage.bucket
+    arrival = read_notification(message.attributes, bucket)
+    if arrival is not None:
+        return await admit(arrival, parts)
+    foreign = read_foreign_notification(message.attributes, bucket)
+    if foreign is not None:
+        await keep(letter_of_foreign_bucket(foreign, message, bucket), parts.ledger.url)
+    return None
 
 
 async def validate(claim: Claim, parts: Parts) -> None:

@@ -15,7 +15,7 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
 from crossdock.stack import mysql_server
 from shared.bus.pubsub import PubSubBus
-from shared.events import SUBSCRIPTIONS, TOPICS, Topic
+from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS, TOPICS, Topic
 from shared.gcs_notification import notification_of
 from shared.mysql.connect import connect
 from shared.mysql.migrate import migrate
@@ -63,6 +63,10 @@ def environment(
         for topic in topics:
             name = f"projects/{PROJECT}/subscriptions/{service}.{topic}"
             subscriber.create_subscription(name=name, topic=f"projects/{PROJECT}/topics/{topic}")
+    subscriber.create_subscription(
+        name=f"projects/{PROJECT}/subscriptions/{DEAD_LETTER_SUBSCRIPTION}",
+        topic=f"projects/{PROJECT}/topics/{Topic.DEAD_LETTER}",
+    )
     return {**os.environ, **given}
 
 

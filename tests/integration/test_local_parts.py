@@ -238,11 +238,15 @@ def test_every_subscription_keeps_what_was_acknowledged_and_has_a_way_out_for_wh
             assert made.dead_letter_policy.dead_letter_topic.endswith("/dead-letter")
             assert made.dead_letter_policy.max_delivery_attempts == 10
             assert made.retry_policy.minimum_backoff.total_seconds() == 1
-        for name in ("dead-letter.inspect", "reported.audit"):
-            made = subscriber.get_subscription(
-                subscription=f"projects/{PROJECT}/subscriptions/{name}"
-            )
-            assert not made.push_config.push_endpoint
+        letters = subscriber.get_subscription(
+            subscription=f"projects/{PROJECT}/subscriptions/reporter.dead-letter"
+        )
+        assert letters.push_config.push_endpoint == "http://127.0.0.1:9/pubsub/dead-letter"
+        assert not letters.dead_letter_policy.dead_letter_topic
+        audit = subscriber.get_subscription(
+            subscription=f"projects/{PROJECT}/subscriptions/reported.audit"
+        )
+        assert not audit.push_config.push_endpoint
 
 
 @pytest.mark.parametrize("way", ["in one request", "resumable"])
