@@ -7,7 +7,7 @@ from shared import outbox
 from shared.events import Topic
 from shared.gcs_notification import arrival_of, notification_of
 from shared.ledger.delivery import is_due
-from shared.ledger.mysql import load_of
+from shared.ledger.mysql import kill_connections, load_of
 from shared.mysql.connect import connect
 from shared.mysql.queries import load_queries
 from shared.stage import Parts
@@ -48,6 +48,9 @@ async def _wake_loads(parts: Parts) -> int:
         for row in rows:
             load, published_at = load_of(row), row["published_at"].replace(tzinfo=UTC)
             if not is_due(load, published_at, parts.settings.lease_seconds):
+                continue
+            # A worker frozen before its commit would hold the load's row against everyone.
+            if load.lease_owner and await kill_connections(database, load.lease_owner):
                 continue
             async with database.transaction():
                 if await outbox.rearm_next(database, load):

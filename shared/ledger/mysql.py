@@ -127,7 +127,7 @@ class Ledger:
             "state": load.state,
             "next_state": state_after_failure(load),
         }
-        async with connect(self.url) as database, database.transaction():
+        async with self.connect(claim) as database, database.transaction():
             if await database.execute(SQL["fail"], values) != 1:
                 raise LeaseLost(f"{load.load_id}: fence {claim.fence} was passed")
             await note(
@@ -161,7 +161,7 @@ class Ledger:
             "delay_seconds": delay,
             "most_attempts": settings.attempts_before_attention,
         }
-        async with connect(self.url) as database, database.transaction():
+        async with self.connect(claim) as database, database.transaction():
             postponed = await database.execute(SQL["postpone"], values) == 1
             if postponed:
                 await note(database, claim.load.load_id, "postponed", claim=claim, detail=text)
@@ -176,7 +176,7 @@ class Ledger:
             TransientFault: the database is unreachable; the lease then ends by itself.
         """
         await self._end_connections(claim.token)
-        async with connect(self.url) as database, database.transaction():
+        async with self.connect(claim) as database, database.transaction():
             if await database.execute(SQL["release"], _keys(claim)):
                 await note(database, claim.load.load_id, "released", claim=claim)
 
@@ -187,7 +187,7 @@ class Ledger:
             "counts": waiting.counts_towards_limit,
             "delay_seconds": self.settings.sweep_seconds,
         }
-        async with connect(self.url) as database, database.transaction():
+        async with self.connect(claim) as database, database.transaction():
             if await database.execute(SQL["wait"], values):
                 await note(
                     database, claim.load.load_id, "waiting", claim=claim, detail=waiting.reason
@@ -202,13 +202,11 @@ class Ledger:
             return bool(await database.fetch_value(SQL["finished_under"], _keys(claim)))
 
     async def _end_connections(self, token: str) -> None:
-        name = {"program_name": program_name(token)}
-        async with connect(self.url) as database:
-            async with asyncio.timeout(DEAD_WORKER_SECONDS):
-                while rows := await database.fetch_all(SQL["connections_of"], name):
-                    for row in rows:
-                        await _kill(database, row["id"])
-                    await asyncio.sleep(POLL_SECONDS)
+        async with connect(self.url) as database, asyncio.timeout(DEAD_WORKER_SECONDS):
+            while True:
+                if not await kill_connections(database, token):
+                    return
+                await asyncio.sleep(POLL_SECONDS)
 
 
 async def note(
@@ -337,6 +335,17 @@ async def _wake_waiting(database: Database, load: Load) -> None:
     values = {"source_system": load.source_system, "load_id": load.load_id}
     if await database.execute(SQL["wake_waiting"], values):
         await database.execute(SQL["rearm_woken"], values)
+
+
+async def kill_connections(database: Database, token: str) -> bool:
+    """Kill the connections of the worker with this token; False when there are none any more.
+
+    What one of them had open is there, with its locks, until it is rolled back.
+    """
+    rows = await database.fetch_all(SQL["connections_of"], {"program_name": program_name(token)})
+    for row in rows:
+        await _kill(database, row["id"])
+    return bool(rows)
 
 
 async def _kill(database: Database, connection_id: int) -> None:

@@ -28,7 +28,7 @@ async def load_before(lane: Lane, scenario: Scenario) -> None:
 
 
 async def deliver(lane: Lane, scenario: Scenario) -> None:
-    """Upload the scenario's drops; what it replaces is overwritten before the stager comes to it."""
+    """Upload the scenario's drops; what it replaces is overwritten before the stager sees it."""
     stager = lane.workers["stager"]
     if scenario.replaced:
         stager.signal(signal.SIGSTOP)

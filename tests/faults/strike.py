@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,9 +107,9 @@ class _Striker:
 def stand_in_front_of_the_log(process: str, order: StrikeOrder) -> None:
     """Let every log that this process sets up from now on strike where it is ordered."""
     striker = _Striker(process, order)
-    configure: Callable[..., None] = structlog.configure
+    configure = structlog.configure
 
     def configure_with_striker(*, processors: list[Any], **options: Any) -> None:
         configure(processors=[striker, *processors], **options)
 
-    structlog.configure = configure_with_striker
+    structlog.configure = configure_with_striker  # type: ignore[assignment]

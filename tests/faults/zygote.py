@@ -122,7 +122,7 @@ def _live(order: dict[str, Any]) -> None:
         else:
             _serve(order["program"], order["port"])
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the child has no caller to tell
         traceback.print_exc()
     finally:
         sys.stderr.flush()
