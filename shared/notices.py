@@ -1,49 +1,39 @@
-"""Notices as rows: written with what they tell of, given after its commit, at least once."""
+"""What is told of an outcome, once for each channel."""
 
-import json
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from shared.errors import Failure
-from shared.gcs_notification import Arrival
-from shared.mysql.connect import Database
-from shared.mysql.queries import load_queries
-
-SQL = load_queries("shared", "notices.sql")
-CHANNELS = ("log",)
+SECURITY_CODES: Final = frozenset({"manifest.partner_mismatch"})
 
 
-async def add(
-    database: Database, *, subject: str, run: int, outcome: str, bucket: str, body: dict[str, Any]
-) -> None:
-    """Write a notice for every channel into the transaction that is open."""
-    for channel in CHANNELS:
-        await database.execute(
-            SQL["add"],
-            {
-                "subject": subject,
-                "run": run,
-                "channel": channel,
-                "outcome": outcome,
-                "bucket": bucket,
-                "body": json.dumps(body),
-            },
-        )
+class NotDelivered(Exception):  # noqa: N818 - a fact about the channel
+    """A channel did not take a notice; the message is shown to people, so it holds no secret."""
 
 
-async def add_refusal(database: Database, arrival: Arrival, failure: Failure) -> None:
-    """Write the notice of a manifest that can have no ledger row of its own."""
-    body = {
-        "load_id": arrival.load_id,
-        "partner": arrival.partner,
-        "object": arrival.object_name,
-        "generation": str(arrival.generation),
-        "failure": failure.to_json(),
-    }
-    await add(
-        database,
-        subject=arrival.object_name[:500],
-        run=arrival.generation,
-        outcome="refused",
-        bucket=arrival.bucket,
-        body=body,
-    )
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What one channel has to tell of the outcome of a load's run, or of a manifest's refusal.
+
+    `number` is the notice's own; `subject` the load_id, or the manifest's name in the bucket; `run`
+    the load's run, or the manifest's generation; `attempts` counts this one too. `body` is the
+    report, or the refusal.
+    """
+
+    number: int
+    subject: str
+    run: int
+    outcome: str
+    attempts: int
+    body: Mapping[str, Any]
+
+    @property
+    def failure(self) -> Mapping[str, Any] | None:
+        """Why the load was rejected or the manifest refused; None where all is well."""
+        found: Mapping[str, Any] | None = self.body.get("failure")
+        return found
+
+    @property
+    def is_security_event(self) -> bool:
+        """Whether somebody tried to speak for another partner."""
+        return self.failure is not None and self.failure["code"] in SECURITY_CODES

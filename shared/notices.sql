@@ -3,20 +3,27 @@
 -- name: add
 -- A notice to give; the same subject, run, channel and outcome is told once.
 INSERT IGNORE INTO notification
-    (subject, run, channel, outcome, bucket, body, next_attempt_at)
-VALUES (%(subject)s, %(run)s, %(channel)s, %(outcome)s, %(bucket)s, %(body)s, NOW(6));
+    (subject, run, channel, outcome, bucket, body, written_at, next_attempt_at)
+VALUES (%(subject)s, %(run)s, %(channel)s, %(outcome)s, %(bucket)s, %(body)s, NOW(6), NOW(6));
 
--- name: take_due
--- One notice that is due, passing over those that another process has in hand.
-SELECT notification_no, subject, run, channel, outcome, body, attempts FROM notification
+-- name: channels_due
+-- The channels that have something to give.
+SELECT DISTINCT channel FROM notification
+WHERE delivered_at IS NULL AND next_attempt_at <= NOW(6) AND bucket = %(bucket)s;
+
+-- name: next_due
+-- The oldest notice of a channel that is due; without a lock, for a lock would hide others' notices.
+SELECT notification_no, subject, run, outcome, body, attempts FROM notification
 WHERE delivered_at IS NULL AND next_attempt_at <= NOW(6) AND bucket = %(bucket)s
-ORDER BY notification_no LIMIT 1 FOR UPDATE SKIP LOCKED;
+    AND channel = %(channel)s
+ORDER BY notification_no LIMIT 1;
 
 -- name: lease
--- Nobody else takes it for a while; if this worker dies, somebody will.
+-- Whose update this is may give it: nobody else takes it for a while; if this worker dies, somebody will.
 UPDATE notification
 SET attempts = attempts + 1, next_attempt_at = NOW(6) + INTERVAL %(lease_seconds)s SECOND
-WHERE notification_no = %(notification_no)s;
+WHERE notification_no = %(notification_no)s AND attempts = %(attempts)s
+    AND delivered_at IS NULL AND next_attempt_at <= NOW(6);
 
 -- name: delivered
 -- It was given.
@@ -24,8 +31,8 @@ UPDATE notification SET delivered_at = NOW(6), last_error = NULL
 WHERE notification_no = %(notification_no)s;
 
 -- name: not_delivered
--- It could not be given; it is tried again later, and shown until then.
+-- It could not be given; it is tried again later, and shown until then. A later attempt is left be.
 UPDATE notification
 SET last_error = LEFT(%(error)s, 4000),
     next_attempt_at = NOW(6) + INTERVAL %(delay_seconds)s SECOND
-WHERE notification_no = %(notification_no)s;
+WHERE notification_no = %(notification_no)s AND attempts = %(attempts)s AND delivered_at IS NULL;

@@ -1,22 +1,80 @@
 """Every setting of the project, out of the environment, checked once when a process starts."""
 
+import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.mysql.connect import MySQLAddress
+from shared.smtp import SmtpServer, is_mail_address
+from shared.webhook import check_webhook_url
 
 
 class SettingsError(ValueError):
     """One message that names every setting that is missing or wrong, and how to mend it."""
 
 
+def _checked_webhook(url: SecretStr) -> SecretStr:
+    emulated = bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
+    check_webhook_url(url.get_secret_value(), loopback_allowed=emulated)
+    return url
+
+
+def _checked_mail_server(url: SecretStr) -> SecretStr:
+    SmtpServer.parse(url.get_secret_value())
+    return url
+
+
+def _checked_mail_address(address: str) -> str:
+    if not is_mail_address(address):
+        raise ValueError("the form of a mail address is name@host; commas stand between several")
+    return address
+
+
+def _checked_mail_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_checked_mail_address(address.strip()) for address in addresses)
+
+
+def _checked_public_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("the form is https://host, with a path if there is one")
+    return url.rstrip("/")
+
+
+def _split_at_commas(given: object) -> object:
+    return tuple(given.split(",")) if isinstance(given, str) else given
+
+
+Webhook = Annotated[SecretStr, AfterValidator(_checked_webhook)]
+MailServer = Annotated[SecretStr, AfterValidator(_checked_mail_server)]
+MailAddress = Annotated[str, AfterValidator(_checked_mail_address)]
+MailAddresses = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_split_at_commas),
+    AfterValidator(_checked_mail_addresses),
+]
+PublicUrl = Annotated[str, AfterValidator(_checked_public_url)]
+
+
 class Settings(BaseSettings):
     """Settings by the environment, prefix CROSSDOCK_; durations are seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="CROSSDOCK_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CROSSDOCK_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     mysql_url: str = Field(repr=False)
     bucket: str = "crossdock"
@@ -33,6 +91,11 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(default=2, gt=0)
     retry_longest_seconds: float = Field(default=300, gt=0)
     log_level: Literal["info", "debug"] = "info"
+    teams_webhook_url: Webhook | None = None
+    smtp_url: MailServer | None = None
+    email_to: MailAddresses = ()
+    email_from: MailAddress | None = None
+    public_url: PublicUrl | None = None
 
     @field_validator("mysql_url")
     @classmethod
@@ -42,11 +105,37 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
+        wrong = []
         if self.heartbeat_seconds * 2 > self.lease_seconds:
-            raise ValueError(
+            wrong.append(
                 "CROSSDOCK_HEARTBEAT_SECONDS must be at most half of CROSSDOCK_LEASE_SECONDS"
             )
+        if bool(self.email_to) != (self.smtp_url is not None):
+            wrong.append("CROSSDOCK_SMTP_URL and CROSSDOCK_EMAIL_TO are given both, or neither")
+        elif self.smtp_server is not None and self.sender is None:
+            wrong.append(
+                "CROSSDOCK_EMAIL_FROM is missing: the user of CROSSDOCK_SMTP_URL is no mail address"
+            )
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
+
+    @property
+    def notice_channels(self) -> tuple[str, ...]:
+        """The ways that an outcome is told: to the log and the partner always, to people if set."""
+        set_up = {"teams": self.teams_webhook_url, "email": self.smtp_url}
+        return ("log", "ack", *(name for name, url in set_up.items() if url is not None))
+
+    @property
+    def smtp_server(self) -> SmtpServer | None:
+        """Who takes the mails, if any are sent."""
+        return None if self.smtp_url is None else SmtpServer.parse(self.smtp_url.get_secret_value())
+
+    @property
+    def sender(self) -> str | None:
+        """Whom mails come from: the setting, or else the mail server's user."""
+        user = self.smtp_server.user if self.smtp_server else None
+        return self.email_from or (user if user and is_mail_address(user) else None)
 
 
 def load_settings(**given: object) -> Settings:

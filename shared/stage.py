@@ -64,11 +64,15 @@ async def read_event(stage: StageName, message: Message, _parts: Parts) -> Event
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: its name, what it does with a claimed load, and how it reads a message."""
+    """One stage: its name, what it does with a claimed load, and how it reads a message.
+
+    `after`, where there is one, follows each message's work, before the answer; it raises nothing.
+    """
 
     name: StageName
     run: Callable[[Claim, Parts], Awaitable[None]]
     read: Callable[[StageName, Message, Parts], Awaitable[Event | None]] = read_event
+    after: Callable[[Parts], Awaitable[None]] | None = None
 
 
 async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
@@ -92,6 +96,8 @@ async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
             answer = await _run_claimed(stage, claim, parts)
         await publish_due(parts.ledger.url, parts.bus, parts.storage.bucket)
         passed(stage.name, "published", load_id=event.load_id)
+        if stage.after is not None:
+            await stage.after(parts)
     except NotAMessage as refusal:
         log.warning("message.refused", stage=stage.name, reason=str(refusal))
         return Answer.REFUSED

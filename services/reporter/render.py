@@ -23,8 +23,18 @@ UNKNOWN = "-"
 
 def as_text(value: object, style: str = "") -> Text:
     """A value as a terminal may show it: no control character of it takes effect."""
-    text = UNKNOWN if value is None else str(value)
-    return Text("".join(map(_harmless, text)), style=style)
+    return Text(harmless(UNKNOWN if value is None else str(value)), style=style)
+
+
+def harmless(text: str) -> str:
+    """The text with a visible mark for each control character; line breaks stay."""
+    mark = "\N{REPLACEMENT CHARACTER}"
+    return "".join(char if char.isprintable() or char == "\n" else mark for char in text)
+
+
+def as_number(count: int | None) -> str:
+    """A count as people read it; what is unknown is no zero."""
+    return UNKNOWN if count is None else f"{count:,}"
 
 
 def render_report(report: Mapping[str, Any]) -> RenderableType:
@@ -73,13 +83,5 @@ def _render_entities(entities: Mapping[str, Mapping[str, Any]]) -> Table:
     for entity in entities:
         table.add_column(as_text(entity), justify="right")
     for name in COUNTS:
-        table.add_row(name, *(_number(counts[name]) for counts in entities.values()))
+        table.add_row(name, *(as_number(counts[name]) for counts in entities.values()))
     return table
-
-
-def _number(count: int | None) -> str:
-    return UNKNOWN if count is None else f"{count:,}"
-
-
-def _harmless(char: str) -> str:
-    return char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}"

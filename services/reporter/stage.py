@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from services.reporter.reconcile import EntityCounts, Report, ReportedFile
-from shared import notices
+from shared import notice_rows
 from shared.contracts.model import Entity, contracts
 from shared.contracts.tables import Names
 from shared.errors import Failure
@@ -35,8 +35,9 @@ async def report(claim: Claim, parts: Parts) -> None:
         passed("reporter", "report_made", load_id=made.load_id)
         async with parts.ledger.milestone(claim, database):
             await _store(database, made)
-            await notices.add(
+            await notice_rows.add(
                 database,
+                parts.settings.notice_channels,
                 subject=made.load_id,
                 run=made.run,
                 outcome=made.outcome,

@@ -10,7 +10,7 @@ import pymysql
 import structlog
 
 from services.validator.reading import Reading, read_manifest
-from shared import notices, outbox
+from shared import notice_rows, outbox
 from shared.errors import Failure, ObjectGone, TransientFault
 from shared.events import Event, Topic
 from shared.gcs_notification import Arrival
@@ -73,19 +73,21 @@ async def _decide(reading: Reading, parts: Parts) -> Event | None:
     if not (is_load_id(arrival.load_id) and parts.partners.is_folder(arrival.partner)):
         decision = ArrivalDecision(ArrivalVerdict.REFUSED, reading.failure)
         async with connect(parts.ledger.url) as database, database.transaction():
-            await _record(database, reading, decision, run=None)
+            await _record(database, reading, decision, parts, run=None)
         return None
     for _ in range(MOST_RACES):
         try:
             async with connect(parts.ledger.url) as database, database.transaction():
-                return await _decide_in_transaction(database, reading)
+                return await _decide_in_transaction(database, reading, parts)
         except pymysql.err.IntegrityError as error:
             if error.args[0] != DUPLICATE_ENTRY:
                 raise
     raise TransientFault(f"{arrival.load_id}: other arrivals of the same load keep coming")
 
 
-async def _decide_in_transaction(database: Database, reading: Reading) -> Event | None:
+async def _decide_in_transaction(
+    database: Database, reading: Reading, parts: Parts
+) -> Event | None:
     arrival = reading.arrival
     before = await database.fetch_one(SQL["lock_arrival"], _keys(arrival))
     if before is not None and before["verdict"] not in {"noticed", "pending"}:
@@ -94,10 +96,10 @@ async def _decide_in_transaction(database: Database, reading: Reading) -> Event 
     reading = await _with_order_checked(database, reading)
     decision = decide_arrival(reading.facts, load)
     if decision.verdict is not ArrivalVerdict.TAKEN:
-        await _record(database, reading, decision, run=None if load is None else load.run)
+        await _record(database, reading, decision, parts, run=None if load is None else load.run)
         return None
     run = await _begin_run(database, reading, load)
-    await _record(database, reading, decision, run=run)
+    await _record(database, reading, decision, parts, run=run)
     return Event(load_id=arrival.load_id, event_id=f"{arrival.generation}", run=run)
 
 
@@ -136,7 +138,12 @@ async def _begin_run(database: Database, reading: Reading, load: Load | None) ->
 
 
 async def _record(
-    database: Database, reading: Reading, decision: ArrivalDecision, *, run: int | None
+    database: Database,
+    reading: Reading,
+    decision: ArrivalDecision,
+    parts: Parts,
+    *,
+    run: int | None,
 ) -> None:
     arrival, failure = reading.arrival, decision.failure
     values = {
@@ -153,7 +160,7 @@ async def _record(
             database, arrival.load_id, f"arrival_{decision.verdict}", detail=str(arrival.generation)
         )
     if failure is not None:
-        await notices.add_refusal(database, arrival, failure)
+        await notice_rows.add_refusal(database, parts.settings.notice_channels, arrival, failure)
         log.warning("arrival.refused", load_id=arrival.load_id, code=failure.code)
 
 
