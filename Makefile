@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults lint format lock clean
+.PHONY: help setup demo test faults proof lint format lock clean
 
 help: ## list every target
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
@@ -21,6 +21,9 @@ test: setup ## set up and run the tests against the real parts (ARGS='-k lease' 
 
 faults: setup ## strike the real services at every step, statement and read (ARGS='--only GLOB')
 	@$(PYTHON) -m tests.faults $(ARGS)
+
+proof: setup ## the long comparisons and giants, whole, with their totals (ARGS='--seed 7')
+	@$(PYTHON) -m tests.proof $(ARGS)
 
 lint: setup ## ruff, its formatter, mypy --strict, the import rules
 	@$(PYTHON) -m ruff check .

@@ -1,7 +1,7 @@
 """Python and a real MySQL give every row the same verdict and every value the same meaning."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -134,8 +134,9 @@ def rows(entity: Entity) -> st.SearchStrategy[list[tuple[str, ...]]]:
     return st.lists(st.one_of(wild, tame, mixed), min_size=1, max_size=60)
 
 
-@pytest.fixture(scope="module")
-def cursor(mysql_server_url: str) -> Iterator[Cursor]:
+@contextmanager
+def tables_of_rules(mysql_server_url: str) -> Iterator[Cursor]:
+    """A connection with the temporary tables that rows are judged in."""
     url = urlsplit(mysql_server_url)
     connection = pymysql.connect(
         host=url.hostname,
@@ -155,6 +156,12 @@ def cursor(mysql_server_url: str) -> Iterator[Cursor]:
                     f"CREATE TEMPORARY TABLE `{kind}_rules_{entity.name}` "
                     f"(row_no INT PRIMARY KEY, {columns}) {TABLE}"
                 )
+        yield cursor
+
+
+@pytest.fixture(scope="module")
+def cursor(mysql_server_url: str) -> Iterator[Cursor]:
+    with tables_of_rules(mysql_server_url) as cursor:
         yield cursor
 
 

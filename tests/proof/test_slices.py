@@ -1,0 +1,33 @@
+"""A slice of each long proof; `make proof` runs them whole."""
+
+import pytest
+
+from tests.proof import csvs, giants, packages, rows
+from tests.proof.giants import GIANTS, Giant
+from tests.proof.tally import Compare
+
+SEED = 1
+MEGABYTES_64 = 64_000_000
+QUICK_GIANTS = [giant for giant in GIANTS if not giant.bytes_a_row]
+
+
+@pytest.mark.parametrize(
+    ("compare", "cases", "outcomes"),
+    [(packages.compare, 80, 15), (csvs.compare, 800, 8), (rows.compare, 5_000, 6)],
+    ids=["packages", "csvs", "rows"],
+)
+def test_two_readings_of_one_rule_never_differ(
+    compare: Compare, cases: int, outcomes: int, mysql_server_url: str
+) -> None:
+    tally = compare(mysql_server_url, SEED, range(cases))
+
+    assert tally.disagreements == []
+    assert tally.cases >= cases
+    assert len(tally.outcomes) >= outcomes
+
+
+@pytest.mark.parametrize("giant", QUICK_GIANTS, ids=lambda giant: giant.name)
+def test_a_large_file_is_never_held_in_memory(giant: Giant, mysql_server_url: str) -> None:
+    measured = giants.measure(giant, mysql_server_url, MEGABYTES_64)
+
+    assert list(giant.faults(measured)) == []
