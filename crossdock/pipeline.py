@@ -14,6 +14,7 @@ from services.validator.admission import look_again
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Answer, Message
+from shared.dead_letters import keep_in_process
 from shared.events import SUBSCRIPTIONS, Event, Topic
 from shared.gcs_notification import Arrival, notification_of
 from shared.ledger.states import Load, State
@@ -80,7 +81,9 @@ async def run_arrival(
         if topic is not None:
             await bus.publish(topic, Event(load_id=load.load_id).body(), {})
             await bus.drain()
-    return await _follow(arrival, parts, bus)
+    followed = await _follow(arrival, parts, bus)
+    await keep_in_process(bus.dead_letters, parts.ledger.url)
+    return followed
 
 
 def _topic_of_replay(load: Load) -> Topic | None:

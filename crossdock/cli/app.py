@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from crossdock.cli import dead_letter
 from crossdock.cli.demo import demo
 from crossdock.cli.doctor import doctor
 from crossdock.cli.drop import check, pack
@@ -65,3 +66,4 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(dead_letter.commands, name="dead-letter")

@@ -16,10 +16,10 @@ from google.pubsub_v1.types import Subscription
 
 from crossdock.stack import processes
 from crossdock.stack.local import SWEEP, StackInfo
-from crossdock.stack.topology import ACK_DEADLINE_SECONDS, PUSH_PATH
+from crossdock.stack.topology import ACK_DEADLINE_SECONDS, LETTER_PATH, PUSH_PATH
 from shared.clock import now
 from shared.errors import TransientFault
-from shared.events import SUBSCRIPTIONS
+from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS, Topic
 from shared.mysql.connect import connect
 from shared.mysql.migrate import schema_differences
 from shared.settings import Settings
@@ -154,21 +154,21 @@ async def check_bucket(settings: Settings) -> Check:
 
 
 def check_topology(project: str) -> Iterator[Check]:
-    """Whether each stage's subscription exists on its topic, and would not lose a message."""
+    """Whether each subscription exists on its topic, and would not lose a message."""
+    names = {f"{each}.{topic}": topic for each, topics in SUBSCRIPTIONS.items() for topic in topics}
+    names[DEAD_LETTER_SUBSCRIPTION] = Topic.DEAD_LETTER
     try:
         with SubscriberClient() as subscriber:
-            for service, topics in SUBSCRIPTIONS.items():
-                for topic in topics:
-                    name = f"{service}.{topic}"
-                    path = f"projects/{project}/subscriptions/{name}"
-                    yield judge_subscription(name, project, topic, _read(subscriber, path))
+            for name, topic in names.items():
+                path = f"projects/{project}/subscriptions/{name}"
+                yield judge_subscription(name, project, topic, _read(subscriber, path))
     except (GoogleAPICallError, GoogleAuthError) as fault:
         detail = f"{type(fault).__name__}: {fault}"
         yield Check("pubsub", ok=False, detail=detail, remedy=START_THE_STACK)
 
 
 def judge_subscription(name: str, project: str, topic: str, found: Subscription | None) -> Check:
-    """Hold one subscription against what the stage behind it needs."""
+    """Hold one subscription against what the service behind it needs."""
     what = f"subscription {name}"
     if found is None:
         return Check(
@@ -177,19 +177,23 @@ def judge_subscription(name: str, project: str, topic: str, found: Subscription 
             detail=f"does not exist in project {project}",
             remedy="Create it; on this machine `crossdock up` does.",
         )
+    takes_letters = name == DEAD_LETTER_SUBSCRIPTION
+    push_path = LETTER_PATH if takes_letters else PUSH_PATH
+    gives_up = bool(found.dead_letter_policy.dead_letter_topic)
     wrong = [
         problem
         for is_wrong, problem in (
             (found.topic != f"projects/{project}/topics/{topic}", f"its topic is {found.topic}"),
             (
-                not found.push_config.push_endpoint.endswith(PUSH_PATH),
-                f"its push endpoint {found.push_config.push_endpoint!r} does not end {PUSH_PATH}",
+                not found.push_config.push_endpoint.endswith(push_path),
+                f"its push endpoint {found.push_config.push_endpoint!r} does not end {push_path}",
             ),
             (
                 found.ack_deadline_seconds < ACK_DEADLINE_SECONDS,
                 f"its ack deadline is {found.ack_deadline_seconds} s, not {ACK_DEADLINE_SECONDS} s",
             ),
-            (not found.dead_letter_policy.dead_letter_topic, "it has no dead-letter policy"),
+            (not gives_up and not takes_letters, "it has no dead-letter policy"),
+            (gives_up and takes_letters, "it has a dead-letter policy, which loses what it ends"),
             ("retry_policy" not in found, "it has no retry policy"),
         )
         if is_wrong

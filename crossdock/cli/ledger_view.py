@@ -16,12 +16,14 @@ SQL = load_queries("crossdock.cli", "status.sql")
 MOST_LOADS = 100
 MOST_REFUSED = 20
 MOST_HISTORY_LINES = 200
+# As long as Pub/Sub keeps a message: what nobody has cared for by then is not called out any more.
+DAYS_LETTERS_WAIT = 7
 
 Document = dict[str, Any]
 
 
 async def list_loads(mysql_url: str) -> Document:
-    """The newest loads and the newest refused manifests.
+    """The newest loads, the newest refused manifests, and how many letters wait for a person.
 
     Raises:
         TransientFault: the database did not answer.
@@ -30,10 +32,12 @@ async def list_loads(mysql_url: str) -> Document:
         loads = await database.fetch_all(SQL["list_loads"], {"most": MOST_LOADS})
         refused = await database.fetch_all(SQL["list_refused"], {"most": MOST_REFUSED})
         total = await database.fetch_value(SQL["count_loads"])
+        letters = await database.fetch_value(SQL["count_letters"], {"days": DAYS_LETTERS_WAIT})
     return {
         "total": total,
         "loads": [load_document(row) for row in loads],
         "refused": [arrival_document(row) for row in refused],
+        "letters_waiting": int(letters),
     }
 
 
@@ -114,7 +118,7 @@ async def read_milestones(mysql_url: str, load_id: str) -> list[Document]:
 def load_document(row: Row) -> Document:
     """One load as a list shows it; a lease that has run out is none."""
     leased = row["lease_until"] is not None and row["lease_until"] > row["now"]
-    lease = {"owner": row["lease_owner"], "until": _time(row["lease_until"])}
+    lease = {"owner": row["lease_owner"], "until": time_text(row["lease_until"])}
     return {
         "load_id": row["load_id"],
         "source_system": row["source_system"],
@@ -126,16 +130,16 @@ def load_document(row: Row) -> Document:
         "lease": lease if leased else None,
         "attempts": row["attempts"],
         "last_error": row["last_error"],
-        "next_attempt_at": _time(row["next_attempt_at"]),
+        "next_attempt_at": time_text(row["next_attempt_at"]),
         "needs_attention": bool(row["needs_attention"]),
         "reconciled": None if row["reconciled"] is None else bool(row["reconciled"]),
-        "waiting_since": _time(row["waiting_since"]),
+        "waiting_since": time_text(row["waiting_since"]),
         "failure": _failure(row) if row["failed_run"] == row["run"] else None,
         "schema_version": row["schema_version"],
-        "created_at": _time(row["created_at"]),
-        "received_at": _time(row["received_at"]),
-        "started_at": _time(row["started_at"]),
-        "updated_at": _time(row["updated_at"]),
+        "created_at": time_text(row["created_at"]),
+        "received_at": time_text(row["received_at"]),
+        "started_at": time_text(row["started_at"]),
+        "updated_at": time_text(row["updated_at"]),
     }
 
 
@@ -150,7 +154,7 @@ def arrival_document(row: Row) -> Document:
         "load_id": row["load_id"],
         "verdict": row["verdict"],
         "failure": failure.to_json() if failure else None,
-        "noticed_at": _time(row["noticed_at"]),
+        "noticed_at": time_text(row["noticed_at"]),
     }
 
 
@@ -196,7 +200,7 @@ def _milestone(row: Row) -> Document:
         "stage": row["stage"],
         "run": row["run"],
         "outcome": row["kind"],
-        "at": _time(row["happened_at"]),
+        "at": time_text(row["happened_at"]),
     }
 
 
@@ -217,7 +221,7 @@ def _counts(row: Row) -> Document:
 
 def _history_line(row: Row) -> Document:
     return {
-        "at": _time(row["happened_at"]),
+        "at": time_text(row["happened_at"]),
         "run": row["run"],
         "stage": row["stage"],
         "kind": row["kind"],
@@ -225,7 +229,8 @@ def _history_line(row: Row) -> Document:
     }
 
 
-def _time(moment: datetime | None) -> str | None:
+def time_text(moment: datetime | None) -> str | None:
+    """A time of the database, which is UTC, as documents show it."""
     if moment is None:
         return None
     return moment.replace(tzinfo=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

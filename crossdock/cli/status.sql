@@ -61,6 +61,11 @@ SELECT run, entity, staged, inserted, updated, unchanged, stale, rejected FROM l
 WHERE load_id = %(load_id)s
     AND run = (SELECT MAX(run) FROM load_count WHERE load_id = %(load_id)s);
 
+-- name: count_letters
+-- How many letters of the last days have not been published again.
+SELECT COUNT(*) FROM dead_letter
+WHERE redriven_at IS NULL AND last_seen > NOW(6) - INTERVAL %(days)s DAY;
+
 -- name: latest_report
 -- The report of the newest run that has one.
 SELECT report FROM load_report WHERE load_id = %(load_id)s ORDER BY run DESC LIMIT 1;

@@ -39,6 +39,8 @@ def render_list(document: Document) -> Iterator[RenderableType]:
                 for arrival in refused
             ],
         )
+    if document["letters_waiting"]:
+        yield Text(f"{document['letters_waiting']} letters wait: crossdock dead-letter list", "red")
 
 
 def render_load(document: Document) -> Iterator[RenderableType]:
