@@ -23,7 +23,7 @@ Document = dict[str, Any]
 
 
 async def list_loads(mysql_url: str) -> Document:
-    """The newest loads, the newest refused manifests, and how many letters wait for a person.
+    """The newest loads and refused manifests, the channels that are dead, how many letters wait.
 
     Raises:
         TransientFault: the database did not answer.
@@ -31,12 +31,14 @@ async def list_loads(mysql_url: str) -> Document:
     async with connect(mysql_url) as database:
         loads = await database.fetch_all(SQL["list_loads"], {"most": MOST_LOADS})
         refused = await database.fetch_all(SQL["list_refused"], {"most": MOST_REFUSED})
+        dead = await database.fetch_all(SQL["list_dead_channels"])
         total = await database.fetch_value(SQL["count_loads"])
         letters = await database.fetch_value(SQL["count_letters"], {"days": DAYS_LETTERS_WAIT})
     return {
         "total": total,
         "loads": [load_document(row) for row in loads],
         "refused": [arrival_document(row) for row in refused],
+        "dead_channels": [_channel_document(row) for row in dead],
         "letters_waiting": int(letters),
     }
 
@@ -155,6 +157,15 @@ def arrival_document(row: Row) -> Document:
         "verdict": row["verdict"],
         "failure": failure.to_json() if failure else None,
         "noticed_at": time_text(row["noticed_at"]),
+    }
+
+
+def _channel_document(row: Row) -> Document:
+    return {
+        "channel": row["channel"],
+        "notices": row["notices"],
+        "since": time_text(row["since"]),
+        "last_error": row["last_error"],
     }
 
 

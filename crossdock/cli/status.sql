@@ -29,6 +29,15 @@ FROM load_ledger WHERE load_id = %(load_id)s;
 SELECT bucket, object, generation, load_id, verdict, failure_code, failure_message, noticed_at
 FROM arrival WHERE verdict = 'refused' ORDER BY noticed_at DESC LIMIT %(most)s;
 
+-- name: list_dead_channels
+-- Channels that failed at a notice which is still to be given, with all that they have left.
+SELECT n.channel, COUNT(*) AS notices, MIN(n.written_at) AS since,
+    (SELECT e.last_error FROM notification e
+     WHERE e.channel = n.channel AND e.delivered_at IS NULL AND e.last_error IS NOT NULL
+     ORDER BY e.notification_no DESC LIMIT 1) AS last_error
+FROM notification n WHERE n.delivered_at IS NULL
+GROUP BY n.channel HAVING COUNT(n.last_error) > 0 ORDER BY n.channel;
+
 -- name: list_arrivals
 -- Every manifest that arrived for a load, and what became of it.
 SELECT bucket, object, generation, load_id, verdict, failure_code, failure_message, noticed_at

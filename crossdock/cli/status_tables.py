@@ -39,6 +39,10 @@ def render_list(document: Document) -> Iterator[RenderableType]:
                 for arrival in refused
             ],
         )
+    if document["dead_channels"]:
+        names = ("channel", "notices", "since", "last_error")
+        title = "Channels that do not take their notices"
+        yield _render_dicts(title, names, document["dead_channels"])
     if document["letters_waiting"]:
         yield Text(f"{document['letters_waiting']} letters wait: crossdock dead-letter list", "red")
 
