@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from crossdock.pack import DropNotFound
-from services.validator.checks import check_folder, check_partner, check_place, missing_files
+from services.validator.checks import (
+    MOST_OBJECTS,
+    check_folder,
+    check_partner,
+    check_place,
+    missing_files,
+)
 from services.validator.inspect import inspect_file
 from shared.contracts.model import Contract, Entity, contracts
 from shared.contracts.row_rules import (
@@ -222,7 +228,8 @@ def _manifest(folder: DropFolder, now: datetime) -> Manifest:
 async def _files(
     storage: DirectoryStorage, prefix: str, manifest: Manifest
 ) -> Mapping[str, ObjectInfo]:
-    folder = check_folder(manifest, prefix, await storage.list_objects(prefix))
+    objects = await storage.list_objects(prefix, most=MOST_OBJECTS + 1)
+    folder = check_folder(manifest, prefix, objects)
     if folder.missing:
         raise Rejected(missing_files(folder))
     return folder.files

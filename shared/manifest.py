@@ -24,6 +24,8 @@ _KEYS = ("load_id", "source_system", "schema_version", "created_at", "files")
 _FILE_KEYS = ("name", "rows", "sha256", "totals")
 _MOST_ROWS = 2**63 - 1
 _MOST_DIGITS = 1_000
+_MOST_LEVELS = 32
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,10 @@ def _read_json(data: bytes) -> dict[str, Any]:
     if data.startswith(b"\xef\xbb\xbf"):
         _reject_json("it begins with a UTF-8 byte order mark")
     try:
+        text = data.decode()
+        _check_levels(text)
         document = json.loads(
-            data.decode(),
+            text,
             object_pairs_hook=_object,
             parse_int=_integer,
             parse_constant=_reject_constant,
@@ -170,11 +174,23 @@ def _read_json(data: bytes) -> dict[str, Any]:
         _reject_json(f"byte {error.start + 1} is not UTF-8")
     except json.JSONDecodeError as error:
         _reject_json(f"line {error.lineno}, column {error.colno}: {error.msg}")
-    except RecursionError:
-        _reject_json("its brackets are nested too deep")
     if not isinstance(document, dict):
         _reject_schema(f"it holds {_type_of(document)} where the manifest's object belongs")
     return document
+
+
+def _check_levels(text: str) -> None:
+    """Before it is parsed: how deep a parser can go depends on the parser."""
+    levels = deepest = 0
+    for token in _STRING_OR_BRACKET.findall(text):
+        if token in {"[", "{"}:
+            levels += 1
+            deepest = max(deepest, levels)
+        elif token in {"]", "}"}:
+            levels -= 1
+    if deepest > _MOST_LEVELS:
+        problem = f"{deepest} levels, and at most {_MOST_LEVELS} are read"
+        _reject_json(f"its brackets are nested too deep: {problem}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

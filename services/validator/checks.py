@@ -7,12 +7,15 @@ they plain, are they the bytes that were meant, are they CSV, and only then what
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from shared.errors import Failure, Rejected, shown
 from shared.manifest import MANIFEST_NAME, Manifest, ManifestFile, is_load_id
 from shared.partners import Partners
 from shared.storage.port import ObjectInfo
+
+MOST_OBJECTS: Final = 1_000
+MAX_FILE_BYTES: Final = 64 * 1024**3
 
 _GZIP_MAGIC = b"\x1f\x8b"
 MAGIC_BYTES = len(_GZIP_MAGIC)
@@ -69,10 +72,11 @@ def check_folder(manifest: Manifest, prefix: str, objects: Sequence[ObjectInfo])
     Args:
         manifest: what should be there.
         prefix: the folder's name in the bucket, with its final slash.
-        objects: the live objects whose names start with the prefix.
+        objects: the live objects whose names start with the prefix, in name order; more than
+            MOST_OBJECTS are never needed, and stand for any number.
 
     Raises:
-        Rejected: `file.unexpected`, or `file.content_encoding`.
+        Rejected: `file.unexpected`, `file.too_large` or `file.content_encoding`.
     """
     found = {item.name.removeprefix(prefix): item for item in objects}
     listed = [file.name for file in manifest.files]
@@ -82,8 +86,16 @@ def check_folder(manifest: Manifest, prefix: str, objects: Sequence[ObjectInfo])
         if name not in {*listed, MANIFEST_NAME} and not _is_folder_object(name, item)
     ]
     if unexpected:
-        _reject_unexpected(unexpected, [name for name in listed if name not in found])
+        is_cut = len(objects) > MOST_OBJECTS
+        missing = [] if is_cut else [name for name in listed if name not in found]
+        _reject_unexpected(unexpected, missing, is_cut=is_cut)
     for name in listed:
+        if name in found and found[name].size_bytes > MAX_FILE_BYTES:
+            _reject(
+                "file.too_large",
+                f"{name} has {found[name].size_bytes} bytes; at most {MAX_FILE_BYTES} are read",
+                file=name,
+            )
         if name in found and found[name].content_encoding:
             encoding = shown(found[name].content_encoding)
             _reject(
@@ -170,9 +182,11 @@ def _is_folder_object(name: str, item: ObjectInfo) -> bool:
     return name == "" and item.size_bytes == 0
 
 
-def _reject_unexpected(names: Sequence[str], missing: Sequence[str]) -> NoReturn:
+def _reject_unexpected(names: Sequence[str], missing: Sequence[str], *, is_cut: bool) -> NoReturn:
     listing = ", ".join(shown(name) for name in names[:_MOST_NAMES])
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    more = f"{len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    if more:
+        more = f" and at least {more}" if is_cut else f" and {more}"
     absent = f"; listed, but not there: {', '.join(missing)}" if missing else ""
     first = names[0]
     is_plain = first.isascii() and first.isprintable() and len(first) <= _LONGEST_NAME

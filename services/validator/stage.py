@@ -3,7 +3,7 @@
 import asyncio
 
 from services.validator.admission import admit
-from services.validator.checks import Folder, check_folder, missing_files
+from services.validator.checks import MOST_OBJECTS, Folder, check_folder, missing_files
 from services.validator.inspect import InspectedFile, inspect_file
 from shared.bus.port import Message
 from shared.contracts.model import Entity, contract_of
@@ -85,7 +85,7 @@ async def _complete_folder(claim: Claim, parts: Parts, manifest: Manifest) -> Fo
     """The folder, once every listed file is there: uploads side by side may land in any order."""
     patience_ends = asyncio.get_running_loop().time() + parts.settings.missing_file_grace_seconds
     while True:
-        objects = await parts.storage.list_objects(claim.load.prefix)
+        objects = await parts.storage.list_objects(claim.load.prefix, most=MOST_OBJECTS + 1)
         folder = check_folder(manifest, claim.load.prefix, objects)
         if not folder.missing:
             return folder

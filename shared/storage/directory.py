@@ -76,13 +76,15 @@ class DirectoryStorage:
         """Whether it is a mounted folder."""
         return not self._writable
 
-    async def list_objects(self, prefix: str) -> list[ObjectInfo]:
+    async def list_objects(self, prefix: str, *, most: int | None = None) -> list[ObjectInfo]:
         """The live generation of every object whose name starts so, in name order.
+
+        With `most`, only so many of them, the first.
 
         Raises:
             TransientFault: the folder could not be read, or is not there.
         """
-        return await self._ask(f"listing {prefix!r}", lambda: self._list(prefix))
+        return await self._ask(f"listing {prefix!r}", lambda: self._list(prefix, most))
 
     async def stat(self, name: str) -> ObjectInfo | None:
         """The live generation of the object, or None.
@@ -139,12 +141,13 @@ class DirectoryStorage:
     async def close(self) -> None:
         """Nothing to give back: no file stays open between calls."""
 
-    def _list(self, prefix: str) -> list[ObjectInfo]:
+    def _list(self, prefix: str, most: int | None) -> list[ObjectInfo]:
         names = []
         for folder, _, file_names in os.walk(self._root, onerror=_raise):
             below = Path(folder).relative_to(self._root)
             names += [self._prefix + (below / file_name).as_posix() for file_name in file_names]
-        found = [self._stat(name) for name in sorted(names) if name.startswith(prefix)]
+        names = sorted(name for name in names if name.startswith(prefix))
+        found = [self._stat(name) for name in names[:most]]
         return [info for info in found if info is not None]
 
     def _stat(self, name: str) -> ObjectInfo | None:

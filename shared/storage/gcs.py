@@ -75,13 +75,15 @@ class GcsStorage:
         """Never: what this account may write shows when it writes."""
         return False
 
-    async def list_objects(self, prefix: str) -> list[ObjectInfo]:
+    async def list_objects(self, prefix: str, *, most: int | None = None) -> list[ObjectInfo]:
         """The live generation of every object whose name starts so, in name order.
+
+        With `most`, only so many of them, the first.
 
         Raises:
             TransientFault: the store did not answer, or has no such bucket.
         """
-        return await self._ask(f"listing {prefix!r}", lambda: self._list(prefix))
+        return await self._ask(f"listing {prefix!r}", lambda: self._list(prefix, most))
 
     async def stat(self, name: str) -> ObjectInfo | None:
         """The live generation of the object, or None.
@@ -134,10 +136,11 @@ class GcsStorage:
         """Give back the connections."""
         self._client.close()
 
-    def _list(self, prefix: str) -> list[ObjectInfo]:
+    def _list(self, prefix: str, most: int | None) -> list[ObjectInfo]:
         blobs = self._client.list_blobs(
             self._bucket,
             prefix=prefix,
+            max_results=most,
             fields="items(name,generation,size,contentEncoding),nextPageToken",
             **self._persistence,
         )

@@ -31,8 +31,10 @@ class Storage(Protocol):
         """Whether nothing can be written to it: a folder that was handed over for reading."""
         ...
 
-    async def list_objects(self, prefix: str) -> list[ObjectInfo]:
+    async def list_objects(self, prefix: str, *, most: int | None = None) -> list[ObjectInfo]:
         """The live generation of every object whose name starts so, in name order.
+
+        With `most`, only so many of them, the first.
 
         Raises:
             TransientFault: the store did not answer.

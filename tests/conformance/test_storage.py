@@ -66,6 +66,16 @@ async def test_listing_gives_the_names_under_a_prefix_in_order(storage: Storage)
     assert await storage.list_objects("imports/nobody/") == []
 
 
+async def test_a_listing_may_be_cut_after_its_first_names(storage: Storage) -> None:
+    for name in ("imports/p/l/b", "imports/p/l/a", "imports/p/l/c", "imports/o/l/a"):
+        await put(storage, name, b"x")
+
+    cut = await storage.list_objects("imports/p/l/", most=2)
+
+    assert [info.name for info in cut] == ["imports/p/l/a", "imports/p/l/b"]
+    assert len(await storage.list_objects("imports/p/l/", most=4)) == 3
+
+
 async def test_a_name_may_hold_any_letter(storage: Storage) -> None:
     name = "imports/p/l/ü ?#%2F+&=\\'\"é.csv"
     generation = await put(storage, name, b"x")

@@ -85,8 +85,8 @@ class Shown(DirectoryStorage):
     encoding: str | None = None
     folder_object: str | None = None
 
-    async def list_objects(self, prefix: str) -> list[ObjectInfo]:
-        found = await super().list_objects(prefix)
+    async def list_objects(self, prefix: str, *, most: int | None = None) -> list[ObjectInfo]:
+        found = await super().list_objects(prefix, most=most)
         found = [
             replace(item, content_encoding=self.encoding)
             if item.name.endswith("invoices.csv")

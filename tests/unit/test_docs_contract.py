@@ -1,6 +1,7 @@
 """docs/contract.md, by which a partner writes a drop, against the contract and its readers."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 
 from crossdock.offline_check import check
 from services.upserter.checks import MOST_STORED_REJECTS
-from shared import manifest
+from services.validator.checks import MAX_FILE_BYTES, MOST_OBJECTS
+from shared import gcs_notification, manifest, push
 from shared.contracts.model import Column, Entity, Kind, contracts
 from shared.contracts.notation import parse_timestamp
 from shared.contracts.row_rules import _RULES
@@ -110,3 +112,40 @@ def test_the_reasons_of_a_reject_stand_in_the_order_in_which_a_row_gets_them() -
 )
 def test_limits_are_those_of_the_code(heading: str, promise: str) -> None:
     assert promise in " ".join(section(PAGE, heading).split())
+
+
+def test_the_limits_on_what_a_stranger_sends_stand_in_one_table_with_their_codes() -> None:
+    limits = section(PAGE, "## Limits")
+    rejects = f"{RejectLimit().percent} % of its rows, or {FEWEST_REJECTS_OVER_LIMIT - 1}"
+    assert [tuple(row.values()) for row in table(limits)] == [
+        ("`manifest.json`", f"{manifest.MAX_MANIFEST_BYTES:,} bytes", "`manifest.too_large`"),
+        (
+            "brackets within brackets in `manifest.json`",
+            f"{manifest._MOST_LEVELS}",
+            "`manifest.invalid_json`",
+        ),
+        (
+            "digits of an integer in `manifest.json`",
+            f"{manifest._MOST_DIGITS:,}",
+            "`manifest.invalid_json`",
+        ),
+        ("`load_id`", f"{longest(manifest.is_load_id)} characters", "`manifest.load_id_invalid`"),
+        (
+            "`source_system`",
+            f"{longest(manifest.is_source_system)} characters",
+            "`manifest.schema`",
+        ),
+        ("`files[].rows`", f"{manifest._MOST_ROWS:,}", "`manifest.schema`"),
+        ("objects in the folder that are looked at", f"{MOST_OBJECTS:,}", "`file.unexpected`"),
+        ("a file", f"{MAX_FILE_BYTES:,} bytes (64 GiB)", "`file.too_large`"),
+        ("data rows of a file", "as `files[].rows` says", "`file.row_count_mismatch`"),
+        ("fields of a row", "as the header has", "`csv.field_count`"),
+        ("a field", f"{MAX_FIELD_BYTES:,} bytes", "`csv.field_too_large`"),
+        ("rejected rows of a file", rejects, "`rejects.over_limit`"),
+        ("a message pushed to a service", f"{push.LARGEST_BODY_BYTES:,} bytes", "HTTP status 400"),
+    ]
+    assert f"{gcs_notification.LONGEST_NAME:,} characters" in limits
+
+
+def longest(accepts: Callable[[str], bool]) -> int:
+    return max(size for size in range(1_000) if accepts("x" * size))
