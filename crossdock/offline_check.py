@@ -231,7 +231,7 @@ async def _files(
     objects = await storage.list_objects(prefix, most=MOST_OBJECTS + 1)
     folder = check_folder(manifest, prefix, objects)
     if folder.missing:
-        raise Rejected(missing_files(folder))
+        raise Rejected(missing_files(folder, prefix))
     return folder.files
 
 

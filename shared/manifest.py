@@ -161,6 +161,10 @@ def _read_json(data: bytes) -> dict[str, Any]:
     check_manifest_size(len(data))
     if data.startswith(b"\xef\xbb\xbf"):
         _reject_json("it begins with a UTF-8 byte order mark")
+    if not data.strip():
+        _reject_json("it is empty")
+    if b"\0" in data:
+        _reject_json("it holds NUL bytes, as a file in UTF-16 does; it must be UTF-8")
     try:
         text = data.decode()
         _check_levels(text)

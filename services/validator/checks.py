@@ -109,11 +109,18 @@ def check_folder(manifest: Manifest, prefix: str, objects: Sequence[ObjectInfo])
     )
 
 
-def missing_files(folder: Folder) -> Failure:
-    """The verdict on a folder whose missing files were waited for long enough."""
+def missing_files(folder: Folder, prefix: str) -> Failure:
+    """The verdict on a folder whose missing files were waited for long enough.
+
+    Args:
+        folder: what was found.
+        prefix: the folder's name in the bucket, with its final slash.
+    """
     names = ", ".join(folder.missing)
     return Failure.of(
-        "file.missing", f"listed, but not in the folder: {names}", file=folder.missing[0]
+        "file.missing",
+        f"listed in {MANIFEST_NAME}, but not in the folder {prefix}: {names}",
+        file=folder.missing[0],
     )
 
 

@@ -90,7 +90,7 @@ async def _complete_folder(claim: Claim, parts: Parts, manifest: Manifest) -> Fo
         if not folder.missing:
             return folder
         if asyncio.get_running_loop().time() >= patience_ends:
-            raise Rejected(missing_files(folder))
+            raise Rejected(missing_files(folder, claim.load.prefix))
         await asyncio.sleep(POLL_SECONDS)
 
 

@@ -14,6 +14,7 @@ from shared.errors import Failure, Rejected
 
 _COUNTED_FIELDS = 1_000
 _SHOWN_NAME_CHARACTERS = 64
+_OTHER_SEPARATORS = ";\t|"
 
 
 class RecordReader:
@@ -174,11 +175,12 @@ class RecordReader:
             raise self._surplus_column(f"found {shown}")
         expected = self._header[self._fields]
         if found != expected:
-            raise self._rejected(
-                "file.header_mismatch",
-                f"column {self._fields + 1} is {shown}, expected {expected!r}",
-                expected,
-            )
+            problem = f"column {self._fields + 1} is {shown}, expected {expected!r}"
+            next_two = self._header[self._fields : self._fields + 2]
+            for separator in _OTHER_SEPARATORS:
+                if tuple(found.split(separator)[:2]) == next_two:
+                    problem += f"; the fields are separated by {separator!a}, not by commas"
+            raise self._rejected("file.header_mismatch", problem, expected)
 
     def _refuse_cut_character(self) -> None:
         self._scanner.expect_no_line_feed()

@@ -113,6 +113,10 @@ def test_a_file_without_a_first_line_has_no_header(data: bytes) -> None:
     assert refusal(data) == ("file.header_missing", None, None)
 
 
+NO_COMMAS = "the fields are separated by '%s', not by commas"
+TAB = r"\t"
+
+
 @pytest.mark.parametrize(
     ("header", "column", "shown"),
     [
@@ -121,8 +125,13 @@ def test_a_file_without_a_first_line_has_no_header(data: bytes) -> None:
         ("id,Name,note", "name", "column 2 is 'Name', expected 'name'"),
         ("id,id,name,note", "name", "column 2 is 'id', expected 'name'"),
         ("id,name ,note", "name", "column 2 is 'name ', expected 'name'"),
-        ("id;name;note", "id", "column 1 is 'id;name;note', expected 'id'"),
-        ("id\tname\tnote", "id", r"column 1 is 'id\tname\tnote', expected 'id'"),
+        ("id;name;note", "id", f"column 1 is 'id;name;note', expected 'id'; {NO_COMMAS % ';'}"),
+        (
+            "id\tname\tnote",
+            "id",
+            rf"column 1 is 'id\tname\tnote', expected 'id'; {NO_COMMAS % TAB}",
+        ),
+        ("id;,name,note", "id", "column 1 is 'id;', expected 'id'"),
         ("id,n\u0430me,note", "name", r"column 2 is 'n\u0430me', expected 'name'"),
         ("id,,note", "name", "column 2 is '', expected 'name'"),
         ('id,"na""me",note', "name", "column 2 is 'na\"me', expected 'name'"),

@@ -115,9 +115,11 @@ def test_missing_files_are_told_apart_for_they_may_still_come() -> None:
 
     assert folder.missing == ("vehicles.csv", "invoices.csv")
     assert set(folder.files) == {"customers.csv", "line_items.csv"}
-    failure = missing_files(folder)
+    failure = missing_files(folder, PREFIX)
     assert (failure.code, failure.file) == ("file.missing", "vehicles.csv")
-    assert "vehicles.csv, invoices.csv" in failure.message
+    assert failure.message == (
+        f"listed in manifest.json, but not in the folder {PREFIX}: vehicles.csv, invoices.csv"
+    )
 
 
 def test_a_content_encoding_is_refused_and_shown() -> None:
