@@ -44,7 +44,7 @@ def render_list(document: Document) -> Iterator[RenderableType]:
         title = "Channels that do not take their notices"
         yield _render_dicts(title, names, document["dead_channels"])
     if document["letters_waiting"]:
-        yield Text(f"{document['letters_waiting']} letters wait: crossdock dead-letter list", "red")
+        yield Text(f"letters that wait: {document['letters_waiting']} (crossdock dead-letter list)")
 
 
 def render_load(document: Document) -> Iterator[RenderableType]:
