@@ -138,7 +138,7 @@ class MySQLProxy:
         try:
             client, server = _Wire(client_in, client_out), _Wire(server_in, server_out)
             await _Session(self, client, server).serve()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # one side has gone, or was cut off: the other follows
         finally:
             server_out.transport.abort()
