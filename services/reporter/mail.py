@@ -52,15 +52,14 @@ def message_id_of(notice: Notice, *, bucket: str, sender: str) -> str:
 
 def as_plain_text(summary: Summary) -> str:
     """The summary in lines, its counts in columns of one width each."""
-    lines = [summary.headline, ""]
-    lines += [f"{heading}: {text}" for heading, text in summary.remarks]
-    if summary.counts:
-        widths = [max(map(len, column)) for column in zip(*summary.counts, strict=True)]
-        lines += ["", *(_aligned(line, widths) for line in summary.counts)]
-    lines += ["", *(f"{name}: {value}" for name, value in summary.facts)]
-    if summary.link is not None:
-        lines += ["", summary.link]
-    return "\n".join(lines) + "\n"
+    sections = [
+        [summary.headline],
+        [f"{heading}: {text}" for heading, text in summary.remarks],
+        _in_columns(summary.counts),
+        [f"{name}: {value}" for name, value in summary.facts],
+        [summary.link or ""],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections if any(lines)) + "\n"
 
 
 def as_html(summary: Summary) -> str:
@@ -84,14 +83,15 @@ def as_html(summary: Summary) -> str:
     )
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    name, *numbers = line
-    first, *others = widths
-    cells = [
-        name.ljust(first),
-        *(text.rjust(width) for text, width in zip(numbers, others, strict=True)),
+def _in_columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            text.rjust(width) if place else text.ljust(width)
+            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
     ]
-    return "  ".join(cells)
 
 
 def _row(tag: str, line: Sequence[str]) -> str:
