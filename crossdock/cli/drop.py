@@ -9,7 +9,7 @@ from rich.table import Table
 
 from crossdock import offline_check
 from crossdock import pack as packing
-from crossdock.cli.environment import partners_file
+from crossdock.cli.environment import known_partners
 from crossdock.cli.errors import ExitCode, WrongUsage
 from crossdock.cli.output import show, show_json
 from crossdock.cli.stack import Json
@@ -18,7 +18,7 @@ from shared.clock import now
 from shared.contracts.notation import parse_timestamp
 from shared.errors import shown
 from shared.manifest import MANIFEST_NAME
-from shared.partners import Partners, load_partners
+from shared.partners import Partners
 
 # Each takes up to two lines of a terminal, and the totals and the verdict want some too.
 MOST_REJECTS_SHOWN = 10
@@ -67,8 +67,7 @@ def pack(
 
 def check(directory: Directory, *, partner: PartnerName = None, json: Json = False) -> None:
     """Give the validator's verdict on the drop in DIR, without network or database."""
-    partners = load_partners(partners_file())
-    result = offline_check.check(directory, partner=partner, partners=partners, now=now())
+    result = offline_check.check(directory, partner=partner, partners=known_partners(), now=now())
     if json:
         show_json(result.to_json())
     else:

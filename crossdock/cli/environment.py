@@ -8,6 +8,7 @@ from pathlib import Path
 from crossdock.stack.local import StackInfo, default_state_dir, find_running
 from shared.errors import TransientFault
 from shared.mysql.migrate import schema_differences
+from shared.partners import Partners, load_partners
 from shared.service import close_parts, connect_parts
 from shared.settings import Settings, SettingsError, load_settings
 from shared.stage import Parts
@@ -73,6 +74,17 @@ def partners_file() -> Path:
         return Path(named)
     here = Path(PARTNERS_FILE)
     return here if here.exists() else REPO_ROOT / PARTNERS_FILE
+
+
+def known_partners() -> Partners:
+    """The partners as far as this machine knows them: without a list, each folder's own name.
+
+    Raises:
+        PartnersError: there is a list, or a setting names one, but it cannot be read or is wrong.
+    """
+    path = partners_file()
+    is_named = bool(os.environ.get("CROSSDOCK_PARTNERS_FILE"))
+    return load_partners(path) if is_named or path.exists() else Partners()
 
 
 async def require_schema(mysql_url: str) -> None:

@@ -31,6 +31,7 @@ from shared.storage.gcs import GcsStorage
 from shared.storage.port import CHUNK_BYTES
 from tests.drops import HEADERS, Drop
 from tests.loads import run
+from tests.pages import ROOT
 from tests.verdicts import open_bench
 
 GIGABYTE = 1_000_000_000
@@ -202,7 +203,7 @@ def measure(giant: Giant, server_url: str, size_bytes: int) -> Measured:
     with tempfile.TemporaryDirectory(prefix="crossdock-giant-") as root:
         write_drop(Path(root), giant.entity, giant.chunks(size_bytes))
         command = [sys.executable, "-m", "tests.proof.giants", giant.name, root, server_url]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT)
     return Measured(**json.loads(done.stdout))
 
 
