@@ -33,7 +33,7 @@ VALUES (%(load_id)s, %(run)s, %(entity)s, %(row_no)s, %(source_key)s, %(code)s, 
     %(message)s, %(raw)s)
 
 -- name: quote_rejects
--- The rows' own text, which never leaves the database: the key, and the fields as one CSV record.
+-- The rows' own text, copied within the database: the key, and the fields as one CSV record.
 UPDATE load_reject r JOIN `{staging}` s
     ON s.load_id = r.load_id AND s.run = %(staged_run)s AND s.row_no = r.row_no
 SET r.source_key = COALESCE(s.`{key}`, ''), r.raw = {raw}
