@@ -322,6 +322,19 @@ def test_what_is_wrong_with_a_subscription_is_named(facts: dict[str, object], pr
     assert remedy
 
 
+def test_the_letters_subscription_must_give_up_nothing() -> None:
+    name = "reporter.dead-letter"
+    wanted = {
+        "topic": "projects/p/topics/dead-letter",
+        "push_config": PushConfig(push_endpoint="https://reporter.example/pubsub/dead-letter"),
+    }
+    right = subscription(**wanted, dead_letter_policy=None)
+    assert judge_subscription(name, "p", "dead-letter", right).ok
+    wrong = judge_subscription(name, "p", "dead-letter", subscription(**wanted))
+    assert not wrong.ok
+    assert "it has a dead-letter policy" in wrong.detail
+
+
 def test_a_subscription_that_is_not_there_is_told_from_one_that_is_wrong() -> None:
     ok, detail, remedy = judged(None)
     assert not ok

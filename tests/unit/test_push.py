@@ -136,6 +136,25 @@ async def test_what_is_no_envelope_is_refused_with_its_place(body: bytes, reason
     assert handler.got == []
 
 
+async def test_what_is_no_envelope_is_kept_only_of_a_caller_that_may_come_in() -> None:
+    kept: list[tuple[bytes, str]] = []
+
+    async def keep(body: bytes, why: str) -> None:
+        kept.append((body, why))
+
+    for verifier in (TokenVerifier("audience", None), None):
+        app = FastAPI()
+        app.include_router(create_push_router(Recorder(), verifier, path="/p", keep_refused=keep))
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            statuses = [
+                (await client.post("/p", content=body)).status_code for body in (b"[]", envelope())
+            ]
+        assert statuses == ([400, 204] if verifier is None else [401, 401])
+        assert [body for body, _ in kept] == ([b"[]"] if verifier is None else [])
+    assert kept[0][1].startswith("not a push envelope: ")
+
+
 async def test_a_body_over_the_limit_is_refused_before_it_has_all_come() -> None:
     sent_bytes = 0
 
