@@ -1,19 +1,27 @@
 """A real HTTP endpoint and a real mail server, which can also be slow, silent or unwilling."""
 
 import asyncio
+import ipaddress
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 PATIENCE_SECONDS = 20.0
 HANG_UP = 0
@@ -133,8 +141,12 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def mail_server() -> AsyncIterator[Mailbox]:
-    """A mail server on this machine without TLS, for as long as the body runs."""
+async def mail_server(certificate: Path | None = None) -> AsyncIterator[Mailbox]:
+    """A mail server on this machine for as long as the body runs; with TLS by a certificate."""
+    tls = None
+    if certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
     mailbox = Mailbox()
     mailbox.may_answer.set()
 
@@ -144,6 +156,7 @@ async def mail_server() -> AsyncIterator[Mailbox]:
             hostname="localhost",
             authenticator=mailbox.authenticate,
             auth_require_tls=False,
+            tls_context=tls,
         )
 
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
@@ -154,3 +167,31 @@ async def mail_server() -> AsyncIterator[Mailbox]:
         mailbox.may_answer.set()
         server.close()
         await server.wait_closed()
+
+
+def self_signed(path: Path) -> Path:
+    """Write a certificate of 127.0.0.1 and its key, which nobody trusts yet."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail server of a test")])
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(here, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return path

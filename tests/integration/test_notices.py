@@ -25,7 +25,15 @@ from shared.settings import Settings
 from shared.stage import Parts, run_stage
 from tests.drops import Drop, later
 from tests.loads import run
-from tests.receivers import HANG_UP, PATIENCE_SECONDS, Mailbox, Webhook, mail_server, webhook
+from tests.receivers import (
+    HANG_UP,
+    PATIENCE_SECONDS,
+    Mailbox,
+    Webhook,
+    mail_server,
+    self_signed,
+    webhook,
+)
 
 CANARY = "kanarie-5f1b"
 FAILURE = {
@@ -289,6 +297,25 @@ async def test_no_mail_goes_over_a_line_that_others_can_read_unless_it_is_asked_
     assert await bench.left() == ["email"]
     assert bench.mailbox.mails == []
     assert bench.mailbox.logins == []
+
+
+async def test_a_login_is_sent_only_to_a_server_whose_certificate_is_trusted(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path / "server.pem")
+    async with mail_server(certificate) as secured:
+        login = f"ops%40example.com:{CANARY}@"
+        bench = replace(bench, mailbox=secured)
+        bench = bench.set(smtp_url=smtp_url(secured, login=login, options=""))
+        await bench.write()
+        await bench.deliver()
+        assert await bench.left() == ["email"]
+        assert secured.logins == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        await bench.deliver()
+        assert await bench.left() == []
+        assert secured.logins == [CANARY]
+        assert len(secured.mails) == 1
 
 
 async def test_no_secret_of_a_channel_is_written_down_whatever_goes_wrong(
