@@ -29,6 +29,8 @@ from shared.errors import TransientFault
 from shared.mysql.local_infile import StreamingConnection
 
 CONNECT_TIMEOUT_SECONDS = 10
+# A process that froze in a transaction holds its locks for as long, not for the server's 8 hours.
+LONGEST_SILENCE_SECONDS = 120
 SQL_MODES = (
     "STRICT_ALL_TABLES",
     "NO_ZERO_DATE",
@@ -44,6 +46,7 @@ SESSION = (
     "SET SESSION time_zone = '+00:00'",
     "SET SESSION innodb_lock_wait_timeout = 20",
     "SET SESSION lock_wait_timeout = 60",
+    f"SET SESSION wait_timeout = {LONGEST_SILENCE_SECONDS}",
 )
 DUPLICATE_ENTRY = 1062
 LOCK_CONFLICTS = frozenset({1205, 1213})

@@ -1,22 +1,37 @@
 """What a connection promises, on the real MySQL."""
 
+import asyncio
 import warnings
 
 import pymysql
 import pytest
 
 from shared.errors import TransientFault
-from shared.mysql.connect import SQL_MODES, Database, MySQLAddress, connect
+from shared.mysql.connect import LONGEST_SILENCE_SECONDS, SQL_MODES, Database, MySQLAddress, connect
 
 
 async def test_every_session_is_strict_and_says_its_settings(database: Database) -> None:
     row = await database.fetch_one(
         "SELECT @@sql_mode AS modes, @@transaction_isolation AS isolation, @@time_zone AS zone, "
-        "@@autocommit AS autocommit"
+        "@@autocommit AS autocommit, @@wait_timeout AS silence"
     )
     assert row is not None
     assert set(SQL_MODES) <= set(row["modes"].split(","))
     assert (row["isolation"], row["zone"], row["autocommit"]) == ("READ-COMMITTED", "+00:00", 1)
+    assert row["silence"] == LONGEST_SILENCE_SECONDS
+
+
+async def test_a_client_that_falls_silent_in_a_transaction_loses_its_locks(
+    database: Database, database_url: str
+) -> None:
+    lock = "SELECT * FROM source_gate WHERE source_system = 'acme' FOR UPDATE"
+    await database.execute("INSERT INTO source_gate (source_system) VALUES ('acme')")
+    async with connect(database_url) as silent:
+        await silent.execute("SET SESSION wait_timeout = 1")
+        await silent.connection.begin()
+        await silent.execute(lock)
+        async with asyncio.timeout(10), database.transaction():
+            assert await database.execute(lock) == 1
 
 
 @pytest.mark.parametrize(
