@@ -7,6 +7,7 @@ import json
 import logging
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -20,10 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from crossdock.stack import mysql_server, pubsub_emulator
+from tests.faults.outages import MYSQL_KILLED, PUBSUB_RESTARTED
 from tests.faults.steps_matrix import StepsMatrix
 from tests.faults.suite import AnyKind, Case, Result, Servers, chosen, run_kind
 
-KINDS: tuple[AnyKind, ...] = (StepsMatrix(),)
+KINDS: tuple[AnyKind, ...] = (StepsMatrix(), MYSQL_KILLED, PUBSUB_RESTARTED)
 DESCRIPTION = (
     "Run every fault, or those that --only chooses, against the real parts, and hold the ends "
     "against quiet days. Exit 1 if one diverged, or if a boundary was never reached."
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"no case matches {', '.join(options.only)}; --list names them all\n")
         return 2
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended too
     began = time.monotonic()
     results = asyncio.run(_run(plan, options))
     # A part of the cases cannot reach every boundary.

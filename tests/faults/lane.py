@@ -48,7 +48,7 @@ STRIKE_SECONDS = 20.0
 START_SECONDS = 20.0
 # A woken process has one request, or one pass, to bring to its end.
 LAST_WORDS_SECONDS = 30.0
-POLL_SECONDS = 0.03
+POLL_SECONDS = 0.05
 DECIDED = ("load_ledger", "load_file", "load_count", "load_reject", "load_report")
 
 
@@ -345,6 +345,6 @@ async def open_lane(
     try:
         yield lane
     finally:
-        await zygote.close()
+        zygote.end()
         storage_emulator.stop(folder)
         mysql_server.drop_database(servers.mysql_url, name)
