@@ -244,8 +244,9 @@ def move_created_at(dice: Random, manifest: Manifest) -> None:
         "yesterday",
         "2026-01-01T00:00Z",
     ]
-    good = ["2026-01-01t00:00:00.5+23:59", "1999-12-31T23:59:60Z", "2025-06-01T12:00:00-05:30"]
-    manifest["created_at"] = dice.choice([*odd, *good])
+    exact = f"{dice.randrange(60):02}.{dice.randrange(10**6):06}"  # no other drop's
+    good = [f"2026-01-01t00:00:{exact}+23:59", f"2025-06-01T12:00:{exact}-05:30"]
+    manifest["created_at"] = dice.choice([*odd, "1999-12-31T23:59:60Z", *good])
 
 
 def add_totals(dice: Random, manifest: Manifest) -> None:

@@ -34,7 +34,7 @@ from tests.verdicts import LENIENT, Bench, open_bench
 
 TOTAL = 5_000
 ESTABLISHED = "established"  # a partner whose earlier load brought the rows of tests.drops
-OVER_LIMIT = "rejects.over_limit"
+TAKEN, WITH_REJECTS, OVER_LIMIT = "taken", "taken with rejects", "rejects.over_limit"
 OF_PARENTS = {"row.orphan", "row.parent_rejected"}
 _CLOCK = re.compile(r"clock, \S+")
 
@@ -85,8 +85,7 @@ class Verdict:
     @property
     def code(self) -> str:
         """The failure's code, or how the drop was taken."""
-        taken = "taken with rejects" if self.rejects else "taken"
-        return str(self.failure.get("code", taken))
+        return str(self.failure.get("code", WITH_REJECTS if self.rejects else TAKEN))
 
 
 # --- a damaged drop -------------------------------------------------------------------------------
@@ -279,7 +278,9 @@ def difference(served: Verdict, checked: Verdict, *, outside_parents: bool) -> s
         if orphans > checked.unresolved or (orphans < checked.unresolved and not outside_parents):
             return f"{orphans} orphans, {checked.unresolved} unresolved"
     may_differ = bool(checked.unresolved) or outside_parents
-    if not (may_differ and OVER_LIMIT in {served.code, checked.code}):
+    codes = {served.code, checked.code}
+    is_about_the_limit = OVER_LIMIT in codes and codes <= {TAKEN, WITH_REJECTS, OVER_LIMIT}
+    if not (may_differ and is_about_the_limit):
         mine, other = _told(served.failure), _told(checked.failure)
         if mine != other:
             return f"services: {mine}; check: {other}"
