@@ -1,0 +1,269 @@
+"""Every statement of a load's way under every fault between a service and MySQL.
+
+What there is to strike is read off the .sql files; on which days it occurs is seen on a quiet run
+of each. A case strikes one statement on one of its days, and the day must end as the quiet one.
+"""
+
+import asyncio
+import fnmatch
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from shared.mysql.connect import Database
+from shared.mysql.queries import load_queries
+from tests.conftest import REPOSITORY
+from tests.faults.mysql_proxy import StatementFault, StatementFaultKind
+from tests.faults.one_process import BUCKET, Day, NotQuietError, OneProcess, open_one_process
+from tests.faults.oracles import FinishedRun, Violation, violations
+from tests.faults.statement_scenarios import SCENARIOS, Scenario
+from tests.faults.suite import NEVER_STRUCK, Case, Result, Servers, seed_of
+
+# Statements without a name of their own, and how many of their occurrences are struck.
+BARE: Final[Mapping[str, int]] = {
+    "BEGIN": 8,
+    "COMMIT": 12,
+    "ROLLBACK": 1,
+    "SET NAMES": 2,
+    "SET SESSION": 4,
+    "SELECT NOW": 2,
+    "SELECT @@WARNING_COUNT": 1,
+    "KILL CONNECTION": 1,
+}
+NOT_ON_A_LOADS_WAY: Final[Mapping[str, str]] = {
+    "shared.dead_letters.*": "told of messages that no stage takes; no load depends on them",
+}
+NO_STATEMENTS: Final = frozenset({"fragments.sql"})
+# What a day leaves, but for times, tokens and how often something was tried.
+LEFT: Final = (
+    (
+        "SELECT load_id, partner, state, reached, run, failed_run, failure_code, failure_message, "
+        "validated_run, staged_run, applied_run, reported_run, JSON_LENGTH(warnings) AS warnings "
+        "FROM load_ledger ORDER BY load_id"
+    ),
+    "SELECT object, verdict, load_id, run, failure_code FROM arrival ORDER BY noticed_at",
+    (
+        "SELECT load_id, run, entity, name, size_bytes, row_count, sha256 FROM load_file "
+        "ORDER BY load_id, run, entity"
+    ),
+    "SELECT * FROM load_count ORDER BY load_id, run, entity",
+    "SELECT * FROM load_reject ORDER BY load_id, run, entity, row_no",
+    (
+        "SELECT load_id, run, topic, COUNT(*) AS events FROM outbox GROUP BY load_id, run, topic "
+        "ORDER BY load_id, run, topic"
+    ),
+    (
+        "SELECT subject, IF(run < 1000, run, 0) AS run, channel, outcome FROM notification "
+        "ORDER BY subject, run, channel, outcome"
+    ),
+    "SELECT * FROM identity_collision",
+    *(
+        f"SELECT * FROM {table} ORDER BY 1, 2, 3"
+        for table in (
+            *("customers", "vehicles", "invoices", "line_items"),
+            *("crosswalk_keys_customers", "crosswalk_keys_vehicles", "crosswalk_keys_invoices"),
+        )
+    ),
+    *(
+        f"SELECT s.* FROM staging_{entity} s "
+        "JOIN load_ledger l ON l.load_id = s.load_id AND l.staged_run = s.run ORDER BY 1, 2, 3"
+        for entity in ("customers", "vehicles", "invoices", "line_items")
+    ),
+)
+AGAINST_CLEAN_RUN: Final = frozenset(
+    {
+        "production_as_clean_run",
+        "contract_columns_in_created_at_order",
+        "failed_wrote_nothing",
+    }
+)
+
+Left = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StatementCase(Case):
+    """One statement, struck once."""
+
+    statement: str
+    fault: StatementFaultKind
+
+
+@dataclass(frozen=True, slots=True)
+class QuietDay:
+    """A scenario without a fault: which statements went by how often, and what was left."""
+
+    scenario: Scenario
+    seen: Counter[str]
+    left: Left
+
+
+@dataclass(slots=True)
+class StatementLane:
+    """A lane and its administrator's server."""
+
+    one_process: OneProcess
+    server_url: str
+
+
+@dataclass(slots=True)
+class StatementsMatrix:
+    """The kind `statement`; its quiet days are recorded by the lane that needs them first."""
+
+    name: str = "statement"
+    lanes: int = 4
+    _quiet: list[QuietDay] = field(default_factory=list)
+    _recording: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def cases(self, seed: int) -> Sequence[StatementCase]:
+        """Each statement under each fault; of what occurs all the time, several occurrences."""
+        return [
+            StatementCase(case_id, seed_of(seed, case_id), statement, fault)
+            for statement, times in {**dict.fromkeys(statements(), 1), **BARE}.items()
+            for fault in StatementFaultKind
+            for number in range(1, times + 1)
+            for case_id in [f"{self.name}/{statement}/{fault}/{number}".replace(" ", "_")]
+        ]
+
+    @asynccontextmanager
+    async def open_lane(self, servers: Servers, number: int) -> AsyncIterator[StatementLane]:
+        """A database of its own, with the proxy before it."""
+        async with open_one_process(servers.mysql_url) as one_process:
+            yield StatementLane(one_process, servers.mysql_url)
+
+    async def run(self, case: StatementCase, lane: StatementLane) -> Sequence[Violation]:
+        """Strike, and hold what was left against the quiet day."""
+        days = _days_with(case.statement, await self._quiet_days(lane.one_process))
+        if not days:
+            return [Violation(NEVER_STRUCK, f"{case.statement} occurs on no day")]
+        dice = random.Random(case.seed)
+        quiet = dice.choice(days)
+        found, struck = await _strike(
+            case, quiet, dice.randint(1, quiet.seen[case.statement]), lane
+        )
+        if not struck and not found:  # it came by chance; nowhere is the chance better than here
+            quiet = max(days, key=lambda day: day.seen[case.statement])
+            found, struck = await _strike(case, quiet, 1, lane)
+        if not struck:
+            found.append(Violation(NEVER_STRUCK, "the statement did not come by"))
+        return [Violation(one.oracle, f"{quiet.scenario.name}: {one.detail}") for one in found]
+
+    def unreached(self, results: Sequence[Result]) -> Sequence[str]:
+        """The statements under faults that no case struck."""
+        struck = {
+            f"{result.case.statement}, {result.case.fault}"
+            for result in results
+            if isinstance(result.case, StatementCase)
+            and NEVER_STRUCK not in {violation.oracle for violation in result.violations}
+        }
+        wanted = {
+            f"{name}, {fault}" for name in (*statements(), *BARE) for fault in StatementFaultKind
+        }
+        return sorted(wanted - struck)
+
+    async def _quiet_days(self, lane: OneProcess) -> Sequence[QuietDay]:
+        async with self._recording:
+            if not self._quiet:
+                self._quiet = [await _recorded(scenario, lane) for scenario in SCENARIOS]
+            return self._quiet
+
+
+def statements() -> list[str]:
+    """The named statements of a load's way, out of every .sql file of the services.
+
+    Raises:
+        ValueError: a statement of a load's way does not carry its name.
+    """
+    names: list[str] = []
+    for path in _sql_files():
+        package = ".".join(path.parent.relative_to(REPOSITORY).parts)
+        for name in load_queries(package, path.name):
+            full_name = f"{package}.{path.stem}.{name}"
+            if not any(fnmatch.fnmatchcase(full_name, known) for known in NOT_ON_A_LOADS_WAY):
+                names.append(full_name)
+    return names
+
+
+def _sql_files() -> list[Path]:
+    return [
+        path
+        for room in ("services", "shared")
+        for path in sorted((REPOSITORY / room).rglob("*.sql"))
+        if path.parent.name != "migrations" and path.name not in NO_STATEMENTS
+    ]
+
+
+async def left(database: Database) -> Left:
+    """What a day leaves in the database, line by line."""
+    return [
+        json.dumps(row, default=str)
+        for question in LEFT
+        for row in await database.fetch_all(question)
+    ]
+
+
+async def _recorded(scenario: Scenario, lane: OneProcess) -> QuietDay:
+    proxy = lane.proxy
+    proxy.arm(*filter(None, [scenario.first_strike]))
+    proxy.seen.clear()
+    async with lane.day(scenario.settings) as day:
+        await scenario.act(day)
+        states = {
+            row["load_id"]: row["state"]
+            for row in await day.database.fetch_all("SELECT load_id, state FROM load_ledger")
+        }
+        assert states == scenario.ends, (scenario.name, states)
+        return QuietDay(scenario, Counter(proxy.seen), await left(day.database))
+
+
+def _days_with(statement: str, quiet: Sequence[QuietDay]) -> list[QuietDay]:
+    """The days on which the statement occurs, but for one that strikes it by itself."""
+    return [
+        day
+        for day in quiet
+        if day.seen[statement]
+        and (day.scenario.first_strike is None or day.scenario.first_strike.name != statement)
+    ]
+
+
+async def _strike(
+    case: StatementCase, quiet: QuietDay, occurrence: int, lane: StatementLane
+) -> tuple[list[Violation], bool]:
+    """Let one day happen under the fault; what is wrong with its end, and whether it struck."""
+    scenario, proxy = quiet.scenario, lane.one_process.proxy
+    fault = StatementFault(case.statement, case.fault, occurrence)
+    proxy.arm(*filter(None, (scenario.first_strike, fault)))
+    try:
+        async with lane.one_process.day(scenario.settings) as day:
+            await scenario.act(day)
+            found = await _complaints(day, scenario, lane.server_url)
+            found += _difference(await left(day.database), quiet.left)
+    except NotQuietError as error:
+        found = [Violation("comes_to_its_end", str(error))]
+    struck = proxy.struck
+    proxy.disarm()
+    return found, struck
+
+
+async def _complaints(day: Day, scenario: Scenario, server_url: str) -> list[Violation]:
+    finished = FinishedRun(day.lane.database_url, server_url, day.drops, BUCKET, scenario.ends)
+    found = await violations(finished)
+    if scenario.has_foreign_rows:
+        found = [one for one in found if one.oracle not in AGAINST_CLEAN_RUN]
+    return found
+
+
+def _difference(found: Left, quiet: Left) -> list[Violation]:
+    more, fewer = Counter(found) - Counter(quiet), Counter(quiet) - Counter(found)
+    return [
+        *(Violation("as_on_a_quiet_day", f"has {line}") for line in sorted(more)),
+        *(Violation("as_on_a_quiet_day", f"lacks {line}") for line in sorted(fewer)),
+    ]
+
+
+STATEMENTS_MATRIX: Final = StatementsMatrix()
