@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from crossdock.stack.errors import EmulatorMissingError, MySQLServerMissingError
 from shared.mysql.connect import Database, connect
 from shared.storage.gcs import GcsStorage
 from tests.conftest import REPOSITORY, missing
+from tests.end_to_end.bad_inputs import LINES
+from tests.end_to_end.courier import Courier
 
 SHORT = {
     "CROSSDOCK_LEASE_SECONDS": "2",
@@ -19,6 +22,45 @@ SHORT = {
     "CROSSDOCK_SWEEP_SECONDS": "0.5",
     "CROSSDOCK_MISSING_FILE_GRACE_SECONDS": "5",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "bad_input(line): shows this line of the bad inputs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("bad_input"):
+            item.user_properties.append(("bad_input", mark.args[0]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of bad inputs with the outcome of each line, where its tests ran."""
+    ended: dict[int, Counter[str]] = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.getreports(outcome):
+            for line in bad_inputs_of(report):
+                ended.setdefault(line, Counter())[outcome] += 1
+    if not ended:
+        return
+    terminalreporter.section("bad inputs")
+    for line, (comes_in, outcome) in LINES.items():
+        terminalreporter.line(f"{line:2}  {comes_in:40} {outcome:32} {told(ended.get(line))}")
+
+
+def bad_inputs_of(report: pytest.CollectReport | pytest.TestReport) -> set[int]:
+    """The lines that a report is about; those of a file that cannot be read are not known."""
+    properties = getattr(report, "user_properties", ())
+    return {line for name, line in properties if name == "bad_input"}
+
+
+def told(outcomes: Counter[str] | None) -> str:
+    """What became of one line's tests."""
+    if outcomes is None:
+        return "not run"
+    wrong = outcomes.total() - outcomes["passed"]
+    word = f"FAILED {wrong} of" if wrong else "ok"
+    return f"{word} {outcomes.total()}"
 
 
 @pytest.fixture(scope="session")
@@ -36,13 +78,18 @@ def state_dir(stack_dir: Path) -> Iterator[Path]:
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-@pytest.fixture
-def stack(state_dir: Path) -> local.StackInfo:
+def started(state_dir: Path) -> local.StackInfo:
     """The stack, all of it running: what an earlier test ended is started again."""
     try:
         return local.up(state_dir, REPOSITORY)
     except (EmulatorMissingError, MySQLServerMissingError) as error:
         missing(str(error))
+
+
+@pytest.fixture
+def stack(state_dir: Path) -> local.StackInfo:
+    """The stack before a test that may end parts of it."""
+    return started(state_dir)
 
 
 @pytest.fixture
@@ -61,3 +108,9 @@ async def storage(
     opened = GcsStorage.connect(stack.bucket, stack.project)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def courier(stack: local.StackInfo, storage: GcsStorage, database: Database) -> Courier:
+    """Brings drops to the stack, one after the other."""
+    return Courier(stack, storage, database)
