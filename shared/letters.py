@@ -217,7 +217,7 @@ def _taker(data: bytes, attributes: Mapping[str, str]) -> tuple[StageName, Topic
 
 def _moment(text: str | None) -> datetime | None:
     """A time as Pub/Sub writes it, or None for any other text."""
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):
         moment = datetime.fromisoformat(text or "")
         return moment.astimezone(UTC) if moment.tzinfo else None
     return None

@@ -103,6 +103,7 @@ def test_a_letter_from_nowhere_says_so_and_is_kept(attributes: dict[str, str]) -
         ("DeliveryCount", "x" * 1000),
         ("TopicPublishTime", "yesterday"),
         ("TopicPublishTime", "2026-02-01T06:01:12"),
+        ("TopicPublishTime", "0001-01-01T00:00:00+14:00"),
         ("Subscription", "x" * 5000),
     ],
 )
