@@ -35,25 +35,24 @@ DESCRIPTION = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; 1 if anything diverged or was never reached."""
     options = _options().parse_args(arguments)
-    plan = {kind: chosen(kind, options.seed, options.only) for kind in KINDS}
+    plan = [(kind, chosen(kind, options.seed, options.only)) for kind in KINDS]
     if options.list:
-        sys.stdout.writelines(f"{case.id}\n" for cases in plan.values() for case in cases)
+        sys.stdout.writelines(f"{case.id}\n" for _, cases in plan for case in cases)
         return 0
-    if not any(plan.values()):
+    if not any(cases for _, cases in plan):
         sys.stderr.write(f"no case matches {', '.join(options.only)}; --list names them all\n")
         return 2
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended too
     began = time.monotonic()
-    results = asyncio.run(_run(plan, options))
-    # A part of the cases cannot reach every boundary.
-    unreached = {kind.name: kind.unreached(results[kind]) for kind in KINDS if not options.only}
-    told = _told(options.seed, results, unreached, time.monotonic() - began)
+    ran = asyncio.run(_run(plan, options))
+    told = _told(ran, options, time.monotonic() - began)
     if options.json:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     else:
         _show(told)
-    return 1 if told["divergences"] or any(unreached.values()) else 0
+    missed = any(kind["unreached"] for kind in told["kinds"].values())
+    return 1 if told["divergences"] or missed else 0
 
 
 def _options() -> argparse.ArgumentParser:
@@ -73,14 +72,16 @@ def _options() -> argparse.ArgumentParser:
 
 
 async def _run(
-    plan: Mapping[AnyKind, Sequence[Case]], options: argparse.Namespace
-) -> dict[AnyKind, list[Result]]:
-    results: dict[AnyKind, list[Result]] = {}
+    plan: Sequence[tuple[AnyKind, Sequence[Case]]], options: argparse.Namespace
+) -> list[tuple[AnyKind, list[Result]]]:
+    ran: list[tuple[AnyKind, list[Result]]] = []
     with started_servers() as servers:
-        for kind, cases in plan.items():
-            progress = _Progress(kind.name, len(cases))
-            results[kind] = await run_kind(kind, cases, servers, options.lanes, progress.tell)
-    return results
+        for kind, cases in plan:
+            if cases:
+                progress = _Progress(kind.name, len(cases))
+                results = await run_kind(kind, cases, servers, options.lanes, progress.tell)
+                ran.append((kind, results))
+    return ran
 
 
 @contextlib.contextmanager
@@ -119,32 +120,29 @@ class _Progress:
 
 
 def _told(
-    seed: int,
-    results: Mapping[AnyKind, Sequence[Result]],
-    unreached: Mapping[str, Sequence[str]],
-    seconds: float,
+    ran: Sequence[tuple[AnyKind, Sequence[Result]]], options: argparse.Namespace, seconds: float
 ) -> dict[str, Any]:
-    ran = {kind: found for kind, found in results.items() if found}
     return {
-        "seed": seed,
+        "seed": options.seed,
         "seconds": round(seconds, 1),
         "kinds": {
             kind.name: {
                 "runs": len(found),
                 "divergences": sum(1 for result in found if result.violations),
                 "boundaries": kind.boundaries,
-                "unreached": list(unreached[kind.name]) if kind.name in unreached else None,
+                # A part of the cases cannot reach every boundary.
+                "unreached": None if options.only else list(kind.unreached(found)),
                 "case_seconds": round(sum(result.seconds for result in found), 1),
             }
-            for kind, found in ran.items()
+            for kind, found in ran
         },
         "divergences": [
             {
                 "case": result.case.id,
                 "violations": [asdict(one) for one in result.violations],
-                "again": _again(seed, result.case),
+                "again": _again(options.seed, result.case),
             }
-            for found in ran.values()
+            for _, found in ran
             for result in found
             if result.violations
         ],
