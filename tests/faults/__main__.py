@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crossdock.stack import mysql_server, pubsub_emulator
+from crossdock.stack.errors import StackError
 from tests.faults.outages import MYSQL_KILLED, PUBSUB_RESTARTED
 from tests.faults.steps_matrix import StepsMatrix
 from tests.faults.suite import AnyKind, Case, Result, Servers, chosen, run_kind
@@ -45,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended too
     began = time.monotonic()
-    ran = asyncio.run(_run(plan, options))
+    try:
+        ran = asyncio.run(_run(plan, options))
+    except StackError as missing:
+        sys.stderr.write(f"{missing}\n")
+        return 5
     told = _told(ran, options, time.monotonic() - began)
     if options.json:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
