@@ -64,15 +64,19 @@ FOR SHARE;
 -- Received becomes validated: the files of this run are known and their generations pinned.
 UPDATE load_ledger
 SET state = 'validated', reached = IF(reached = 'received', 'validated', reached),
-    validated_run = run, attempts = 0, last_error = NULL, lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
-WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND state = 'received';
+    validated_run = run, attempts = 0, needs_attention = FALSE, last_error = NULL,
+    lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
+WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
+    AND lease_owner = %(token)s AND state = 'received';
 
 -- name: finish_stager
 -- Validated becomes staged: every row of the files stands in staging under this run.
 UPDATE load_ledger
 SET state = 'staged', reached = IF(reached = 'validated', 'staged', reached), staged_run = run,
-    attempts = 0, last_error = NULL, lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
-WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND state = 'validated';
+    attempts = 0, needs_attention = FALSE, last_error = NULL,
+    lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
+WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
+    AND lease_owner = %(token)s AND state = 'validated';
 
 -- name: finish_upserter
 -- Staged becomes upserted: in the same transaction production has got what this load brings.
@@ -80,17 +84,20 @@ UPDATE load_ledger
 SET state = 'upserted', reached = IF(reached = 'staged', 'upserted', reached),
     applied_run = run, applied_staged_run = staged_run, applied_fence = fence,
     applied_manifest_sha256 = manifest_sha256, waiting_since = NULL,
-    attempts = 0, last_error = NULL, lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
-WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND state = 'staged';
+    attempts = 0, needs_attention = FALSE, last_error = NULL,
+    lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
+WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
+    AND lease_owner = %(token)s AND state = 'staged';
 
 -- name: finish_reporter
 -- Upserted becomes reported; a failed load keeps its state and is marked as told.
 UPDATE load_ledger
 SET state = IF(state = 'upserted', 'reported', state),
     reached = IF(state = 'reported' AND reached = 'upserted', 'reported', reached),
-    reported_run = run, attempts = 0, last_error = NULL, lease_owner = NULL, lease_until = NULL,
-    updated_at = NOW(6)
+    reported_run = run, attempts = 0, needs_attention = FALSE, last_error = NULL,
+    lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
 WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
+    AND lease_owner = %(token)s
     AND (state IN ('upserted', 'failed') OR failed_run = run);
 
 -- name: fail
@@ -98,9 +105,10 @@ WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
 UPDATE load_ledger
 SET state = %(next_state)s, failed_run = run, failure_code = %(code)s,
     failure_message = %(message)s, failure_file = %(file)s, failure_row = %(row)s,
-    failure_column = %(column)s, attempts = 0, waiting_since = NULL, last_error = NULL,
-    lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
-WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND state = %(state)s;
+    failure_column = %(column)s, attempts = 0, needs_attention = FALSE, waiting_since = NULL,
+    last_error = NULL, lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
+WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
+    AND lease_owner = %(token)s AND state = %(state)s;
 
 -- name: postpone
 -- Give the lease back after a fault that may pass, and say when to try again.
@@ -109,7 +117,7 @@ SET attempts = attempts + 1, last_error = LEFT(%(error)s, 4000),
     next_attempt_at = NOW(6) + INTERVAL %(delay_seconds)s SECOND,
     needs_attention = (attempts >= %(most_attempts)s),
     lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
-WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s;
+WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND lease_owner = %(token)s;
 
 -- name: give_up
 -- A load whose workers keep dying has been tried often enough; a person must look at it. The last
@@ -132,7 +140,7 @@ UPDATE load_ledger
 SET waiting_since = IF(%(counts)s, COALESCE(waiting_since, NOW(6)), waiting_since),
     next_attempt_at = NOW(6) + INTERVAL %(delay_seconds)s SECOND,
     lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
-WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s;
+WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND lease_owner = %(token)s;
 
 -- name: wake_waiting
 -- Loads of the same source_system that wait for their turn are due at once.
