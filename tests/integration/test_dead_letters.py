@@ -390,11 +390,8 @@ async def test_what_the_emulator_says_of_a_message_that_it_gave_up_is_read(
     assert await take_letter(message, parts) is Answer.DONE
     letter = await the_letter(database)
     assert letter["subscription"] == "projects/crossdock-letters/subscriptions/upserter.staged"
-    assert (letter["kind"], letter["topic"], letter["load_id"]) == (
-        "undelivered",
-        "staged",
-        "load-1",
-    )
+    assert (letter["kind"], letter["topic"]) == ("undelivered", "staged")
+    assert letter["load_id"] == "load-1"
     assert letter["reason"].startswith("delivered 5 times")
     assert json.loads(letter["attributes"]) == EVENT.attributes()
     assert letter["published_at"] <= message.published_at.replace(tzinfo=None)
