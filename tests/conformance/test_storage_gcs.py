@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from shared.errors import TransientFault
 from shared.storage.gcs import GcsStorage
 from tests.conformance.conftest import gcs_client
-from tests.conformance.test_storage import LARGER_THAN_A_WINDOW, MEBIBYTE, content, put
-from tests.faults.proxy import CuttingProxy
+from tests.conformance.test_storage import LARGER_THAN_A_WINDOW, content, put
+from tests.faults.gcs_proxy import GcsProxy, ReadFault, ReadFaultKind
 
 
 async def test_a_gzipped_object_arrives_as_it_is_stored(
@@ -26,40 +27,43 @@ async def test_a_gzipped_object_arrives_as_it_is_stored(
     assert await content(gcs, info.name, info.generation) == stored
 
 
-def through_proxy(gcs: GcsStorage, proxy_port: int, monkeypatch: pytest.MonkeyPatch) -> GcsStorage:
+def through_proxy(
+    gcs: GcsStorage, proxy_port: int, monkeypatch: pytest.MonkeyPatch, *, patience_seconds: float
+) -> GcsStorage:
     client = gcs_client(f"http://127.0.0.1:{proxy_port}", monkeypatch)
-    return GcsStorage(client, gcs.bucket, patience_seconds=1.0)
+    return GcsStorage(client, gcs.bucket, patience_seconds=patience_seconds)
 
 
-def proxy_to(url: str, *, cut_after_bytes: int, cuts: int) -> CuttingProxy:
-    host, _, port = urlsplit(url).netloc.partition(":")
-    return CuttingProxy(host, int(port), cut_after_bytes, cuts_left=cuts)
+@pytest.fixture
+async def proxy(storage_emulator: str) -> AsyncIterator[GcsProxy]:
+    host, _, port = urlsplit(storage_emulator).netloc.partition(":")
+    made = GcsProxy(host, int(port))
+    yield made
+    await made.close()
 
 
 async def test_a_connection_that_breaks_once_half_way_is_taken_up_again(
-    gcs: GcsStorage, storage_emulator: str, monkeypatch: pytest.MonkeyPatch
+    gcs: GcsStorage, proxy: GcsProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = os.urandom(LARGER_THAN_A_WINDOW)
     generation = await put(gcs, "imports/p/l/customers.csv", data)
-    proxy = proxy_to(storage_emulator, cut_after_bytes=5 * MEBIBYTE, cuts=1)
-    async with proxy.serve() as port:
-        proxied = through_proxy(gcs, port, monkeypatch)
-        assert await content(proxied, "imports/p/l/customers.csv", generation) == data
-        await proxied.close()
-    assert proxy.cuts_made == 1
+    proxied = through_proxy(gcs, await proxy.start(), monkeypatch, patience_seconds=20)
+    proxy.arm(ReadFault("media imports/p/l/customers.csv", ReadFaultKind.RESET))
+    assert await content(proxied, "imports/p/l/customers.csv", generation) == data
+    await proxied.close()
+    assert proxy.strikes == 1
 
 
 async def test_a_connection_that_keeps_breaking_half_way_is_a_transient_fault(
-    gcs: GcsStorage, storage_emulator: str, monkeypatch: pytest.MonkeyPatch
+    gcs: GcsStorage, proxy: GcsProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generation = await put(gcs, "imports/p/l/customers.csv", os.urandom(LARGER_THAN_A_WINDOW))
-    proxy = proxy_to(storage_emulator, cut_after_bytes=2048, cuts=1_000_000)
-    async with proxy.serve() as port:
-        proxied = through_proxy(gcs, port, monkeypatch)
-        with pytest.raises(TransientFault, match=rf"{gcs.bucket}, reading 'imports/p/l/customers"):
-            await content(proxied, "imports/p/l/customers.csv", generation)
-        await proxied.close()
-    assert proxy.cuts_made > 0
+    proxied = through_proxy(gcs, await proxy.start(), monkeypatch, patience_seconds=1)
+    proxy.arm(ReadFault("media imports/p/l/customers.csv", ReadFaultKind.RESET, times=1_000_000))
+    with pytest.raises(TransientFault, match=rf"{gcs.bucket}, reading 'imports/p/l/customers"):
+        await content(proxied, "imports/p/l/customers.csv", generation)
+    await proxied.close()
+    assert proxy.struck
 
 
 async def test_an_emulator_that_is_not_there_is_a_transient_fault_of_every_call(

@@ -4,6 +4,7 @@ What goes to MySQL goes through the proxy; what the harness itself asks goes pas
 """
 
 import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -25,6 +26,7 @@ from shared.events import SUBSCRIPTIONS, Event, Topic
 from shared.gcs_notification import Arrival, arrival_of, notification_of
 from shared.ledger.mysql import Ledger
 from shared.ledger.states import Load
+from shared.manifest import MANIFEST_NAME
 from shared.mysql.connect import Database, MySQLAddress, connect
 from shared.mysql.migrate import migrate
 from shared.partners import Partners
@@ -38,14 +40,14 @@ from tests.faults.mysql_proxy import MySQLProxy
 
 BUCKET = "drops"
 WORKERS_A_STAGE = 2
-LEASE_SECONDS = 1.5
-STALL_SECONDS = 2.0
-QUIET_SECONDS = 40.0
+LEASE_SECONDS = 2.0
+STALL_SECONDS = 3.0
+QUIET_SECONDS = 60.0
 POLL_SECONDS = 0.05
 SWEEP_PAUSE_SECONDS = 0.3
 SHORT: dict[str, Any] = {
     "lease_seconds": LEASE_SECONDS,
-    "heartbeat_seconds": 0.2,
+    "heartbeat_seconds": 0.25,
     "sweep_seconds": SWEEP_PAUSE_SECONDS,
     "retry_base_seconds": 0.1,
     "missing_file_grace_seconds": 0,
@@ -85,10 +87,14 @@ class OneProcess:
     async def day(
         self, settings: Mapping[str, float], storage: Storage | None = None
     ) -> AsyncIterator["Day"]:
-        """The services at work on nothing yet; `settings` differ from the usual ones."""
+        """The services at work on nothing yet.
+
+        `settings` differ from the usual ones; `storage` is the bucket as the services see it, by
+        default a folder.
+        """
         await self._clear()
-        made = Settings(mysql_url=self.proxied_url, bucket=BUCKET, **SHORT, **settings)
         kept = storage or LameStorage(self.root, BUCKET)
+        made = Settings(mysql_url=self.proxied_url, bucket=kept.bucket, **{**SHORT, **settings})
         bus = MemoryBus(max_attempts=5, backoff_seconds=0.05)
         parts = Parts(made, kept, bus, Ledger(made), Partners())
         day = Day(
@@ -192,21 +198,26 @@ class Day:
 
     async def put(self, drop: Drop, *, manifest: bytes | None = None) -> Arrival:
         """Upload a drop of which the bucket does not tell."""
-        drop.write(self.lane.root, manifest=manifest)
         if manifest is None:
             self.drops.append(drop)
-        found = await self.parts.storage.stat(drop.prefix + "manifest.json")
-        assert found is not None
+            manifest = json.dumps(drop.manifest()).encode()
+        for name, data in drop.files.items():
+            await self._write(drop.prefix + name, data)
+        found = await self._write(drop.prefix + MANIFEST_NAME, manifest)
         self.manifests.add((found.name, found.generation))
-        arrival = arrival_of(BUCKET, found.name, found.generation)
+        arrival = arrival_of(self.parts.storage.bucket, found.name, found.generation)
         assert arrival is not None
         return arrival
 
     async def arrive(self, drop: Drop, *, manifest: bytes | None = None) -> None:
         """Upload a drop, and let the bucket tell of it."""
         arrival = await self.put(drop, manifest=manifest)
-        notification = notification_of(BUCKET, arrival.object_name, arrival.generation)
+        notification = notification_of(arrival.bucket, arrival.object_name, arrival.generation)
         await self.bus.publish(Topic.ARRIVED, b"{}", notification)
+
+    async def _write(self, name: str, data: bytes) -> ObjectInfo:
+        storage = self.parts.storage
+        return await storage.write(name, data, content_type="text/plain", overwrite=True)
 
     async def deliver(self, stage: Stage, event: Event) -> None:
         """Bring one message to a stage past the bus, as often as it asks for it again."""

@@ -215,9 +215,9 @@ async def stopped_worker(day: Day) -> None:
 async def notice_refused(day: Day) -> None:
     """The bucket takes no ack at first."""
     storage = _storage(day)
+    await day.arrive(Drop())
     storage.refuses_writes = True
     day.open()
-    await day.arrive(Drop())
 
     async def was_refused() -> bool:
         question = "SELECT COUNT(*) FROM notification WHERE last_error IS NOT NULL"
