@@ -61,6 +61,24 @@ def taken(line: int, what: str, entity: str, column: str, *texts: str) -> Case:
     return Case(line, what, adding(**{entity: rows}), keeps={(entity, column): (*before, *texts)})
 
 
+def over_limit(line: int, what: str, code: str, entity: str, column: str) -> Case:
+    """One rejected row more than a file may have."""
+    rows = [{KEYS[entity]: f"new-{number}", column: "x"} for number in range(10)]
+    return Case(
+        line,
+        what,
+        adding(**{entity: rows}),
+        "rejects.over_limit",
+        f"{entity}.csv",
+        NEXT,
+        column,
+        says=(f"{entity}.csv: 10 of 13 rows were rejected", "more than 1 %"),
+        refused=tuple(
+            Refused(entity, NEXT + number, code, column, what=f"{number}") for number in range(10)
+        ),
+    )
+
+
 TYPE, RANGE, LONG, REQUIRED = "row.type", "row.range", "row.too_long", "row.required"
 VALUES = [
     rejected(
@@ -108,6 +126,7 @@ VALUES = [
             )
         ),
     ),
+    over_limit(40, "one too many", TYPE, "invoices", "subtotal"),
     rejected(
         41,
         "amount",

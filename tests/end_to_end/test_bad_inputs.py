@@ -85,6 +85,9 @@ def test_a_bad_drop_fails_with_its_code_its_place_and_what_to_do(
     assert_explained(case, outcome)
     assert outcome.load["failure_code"] == case.code
     assert not any(outcome.standing.values())
+    for counts in outcome.told["entities"].values():
+        assert counts["inserted"] is counts["production"] is None
+        assert (counts["staged"] is None) is (not case.refused)
 
 
 @parameters([case for case in CASES if case.folder is not None])
