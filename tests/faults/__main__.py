@@ -23,10 +23,18 @@ from rich.table import Table
 from crossdock.stack import mysql_server, pubsub_emulator
 from crossdock.stack.errors import StackError
 from tests.faults.outages import MYSQL_KILLED, PUBSUB_RESTARTED
+from tests.faults.reads_matrix import READS_MATRIX
+from tests.faults.statements_matrix import STATEMENTS_MATRIX
 from tests.faults.steps_matrix import StepsMatrix
 from tests.faults.suite import AnyKind, Case, Result, Servers, chosen, run_kind
 
-KINDS: tuple[AnyKind, ...] = (StepsMatrix(), MYSQL_KILLED, PUBSUB_RESTARTED)
+KINDS: tuple[AnyKind, ...] = (
+    StepsMatrix(),
+    MYSQL_KILLED,
+    PUBSUB_RESTARTED,
+    STATEMENTS_MATRIX,
+    READS_MATRIX,
+)
 DESCRIPTION = (
     "Run every fault, or those that --only chooses, against the real parts, and hold the ends "
     "against quiet days. Exit 1 if one diverged, or if a boundary was never reached."

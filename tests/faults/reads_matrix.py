@@ -97,6 +97,11 @@ class ReadsMatrix:
     _seen: Counter[str] = field(default_factory=Counter)
     _recording: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def boundaries(self) -> int:
+        """Reads times faults."""
+        return len(READS) * len(FAULTS)
+
     def cases(self, seed: int) -> Sequence[ReadCase]:
         """Each occurrence of each read under each fault."""
         return [

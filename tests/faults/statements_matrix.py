@@ -81,6 +81,11 @@ class StatementsMatrix:
     _quiet: list[QuietDay] = field(default_factory=list)
     _recording: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def boundaries(self) -> int:
+        """Statements times faults."""
+        return len(_boundaries())
+
     def cases(self, seed: int) -> Sequence[StatementCase]:
         """Each statement under each fault; of what occurs all the time, several occurrences."""
         return [
@@ -122,10 +127,7 @@ class StatementsMatrix:
             if isinstance(result.case, StatementCase)
             and NEVER_STRUCK not in {violation.oracle for violation in result.violations}
         }
-        wanted = {
-            f"{name}, {fault}" for name in (*statements(), *BARE) for fault in StatementFaultKind
-        }
-        return sorted(wanted - struck)
+        return sorted(_boundaries() - struck)
 
     async def _quiet_days(self, lane: OneProcess) -> Sequence[QuietDay]:
         async with self._recording:
@@ -148,6 +150,10 @@ def statements() -> list[str]:
             if not any(fnmatch.fnmatchcase(full_name, known) for known in NOT_ON_A_LOADS_WAY):
                 names.append(full_name)
     return names
+
+
+def _boundaries() -> set[str]:
+    return {f"{name}, {fault}" for name in (*statements(), *BARE) for fault in StatementFaultKind}
 
 
 def _sql_files() -> list[Path]:
