@@ -135,7 +135,7 @@ def _finish(way: Way, line: Line) -> str | None:
     if not way.open_claim_of(line):
         return f"the claim that is open is {way.holder}"
     assert line.stage is not None
-    way.holder = None
+    way.holder, way.waits_for_a_person = None, False
     if line.stage == "reporter":
         way.told_run = way.run
         if way.state == "upserted":
@@ -152,7 +152,8 @@ def _reject(way: Way, line: Line) -> str | None:
         return f"the claim that is open is {way.holder}"
     if line.stage == "reporter":
         return "the reporter rejects no load"
-    way.holder, way.failed_run = None, way.run
+    way.holder, way.waits_for_a_person = None, False
+    way.failed_run = way.run
     if not way.applied_run:
         way.state = "failed"
     else:

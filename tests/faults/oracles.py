@@ -201,6 +201,16 @@ async def nothing_left_running(run: FinishedRun, database: Database) -> list[str
     ]
 
 
+async def dead_letters_have_reasons(run: FinishedRun, database: Database) -> list[str]:
+    """Whatever no stage could take says why, and in the history of the load that it names too."""
+    letters = await database.fetch_all(
+        "SELECT letter_no, load_id FROM dead_letter d WHERE reason = '' OR (load_id IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM load_event e WHERE e.load_id = d.load_id "
+        "AND e.kind = 'dead_lettered' AND LEFT(e.detail, 4000) = d.reason))"
+    )
+    return [f"letter {row['letter_no']} of {row['load_id']} has no reason" for row in letters]
+
+
 ORACLES = (
     production_as_clean_run,
     contract_columns_in_created_at_order,
@@ -209,6 +219,7 @@ ORACLES = (
     one_final_state_each_told_once,
     failed_wrote_nothing,
     nothing_left_running,
+    dead_letters_have_reasons,
 )
 
 

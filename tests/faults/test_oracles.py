@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from shared.bus.port import DeadLetter, Message
+from shared.dead_letters import keep_in_process
 from shared.mysql.connect import connect
 from tests import loads
-from tests.drops import ROWS, Drop, later
+from tests.drops import EPOCH, ROWS, Drop, later
 from tests.faults.clean_run import brings_its_own_parents, clean_run
 from tests.faults.legal_paths import Line, first_fence_that_does_not_rise, walk
 from tests.faults.oracles import ORACLES, FinishedRun, violations
@@ -30,6 +32,7 @@ def run(mysql_server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         for drop in drops:
             drop.write(bench.root)
             runner.run(loads.run(bench.parts, drop))
+        runner.run(keep_in_process([LETTER], bench.parts.ledger.url))
         yield FinishedRun(bench.parts.ledger.url, mysql_server_url, drops, "drops", EXPECTED)
         runner.run(opened.__aexit__(None, None, None))
 
@@ -42,6 +45,11 @@ TELL_AGAIN = """INSERT INTO notification
     (subject, run, channel, outcome, bucket, body, next_attempt_at)
 SELECT subject, run, channel, 'failed', bucket, body, next_attempt_at FROM notification
 WHERE subject = 'load-1'"""
+LETTER = DeadLetter(
+    Message(b'{"load_id": "load-1", "run": 0}', {}, "stager.manifest.validated", "1", EPOCH),
+    "manifest.validated",
+    "the handler answered refused",
+)
 BENT = {
     "production_as_clean_run": [
         "UPDATE customers SET source_version = source_version + 1 WHERE country = 'GB'",
@@ -83,6 +91,10 @@ BENT = {
     "nothing_left_running": [
         "UPDATE load_ledger SET lease_owner = 'stager@gone' WHERE load_id = 'load-1'",
         "UPDATE outbox SET published_at = NULL LIMIT 1",
+    ],
+    "dead_letters_have_reasons": [
+        "UPDATE dead_letter SET reason = ''",
+        "DELETE FROM load_event WHERE kind = 'dead_lettered'",
     ],
 }
 
