@@ -143,8 +143,7 @@ def _told(
                 "runs": len(found),
                 "divergences": sum(1 for result in found if result.violations),
                 "boundaries": kind.boundaries,
-                # A part of the cases cannot reach every boundary.
-                "unreached": None if options.only else list(kind.unreached(found)),
+                "unreached": _unreached(kind, found, options.seed),
                 "case_seconds": round(sum(result.seconds for result in found), 1),
             }
             for kind, found in ran
@@ -160,6 +159,12 @@ def _told(
             if result.violations
         ],
     }
+
+
+def _unreached(kind: AnyKind, found: Sequence[Result], seed: int) -> list[str] | None:
+    """What the whole kind never struck; None of a part of its cases, which cannot reach it all."""
+    is_whole = len(found) == len(kind.cases(seed))
+    return list(kind.unreached(found)) if is_whole else None
 
 
 def _again(seed: int, case: Case) -> str:
