@@ -24,6 +24,7 @@ from crossdock.stack import mysql_server, pubsub_emulator
 from crossdock.stack.errors import StackError
 from tests.faults.outages import MYSQL_KILLED, PUBSUB_RESTARTED
 from tests.faults.reads_matrix import READS_MATRIX
+from tests.faults.seeded_kinds import LEDGER_LIVES, SCHEDULES
 from tests.faults.statements_matrix import STATEMENTS_MATRIX
 from tests.faults.steps_matrix import StepsMatrix
 from tests.faults.suite import AnyKind, Case, Result, Servers, chosen, run_kind
@@ -34,6 +35,8 @@ KINDS: tuple[AnyKind, ...] = (
     PUBSUB_RESTARTED,
     STATEMENTS_MATRIX,
     READS_MATRIX,
+    SCHEDULES,
+    LEDGER_LIVES,
 )
 DESCRIPTION = (
     "Run every fault, or those that --only chooses, against the real parts, and hold the ends "
