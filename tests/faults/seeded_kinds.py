@@ -27,6 +27,11 @@ class SeededKind:
         self.must_happen = must_happen
         self.happened: Counter[str] = Counter()
 
+    @property
+    def boundaries(self) -> int:
+        """How many different things have to happen."""
+        return len(self.must_happen)
+
     def cases(self, seed: int) -> Sequence[Case]:
         """A case for each number; its own seed rolls all its dice."""
         ids = [f"{self.name}/{number:04}" for number in range(self.count)]
