@@ -25,7 +25,7 @@ from tests.end_to_end.courier import (
 )
 from tests.end_to_end.outcomes import Outcome, assert_told_once, outcome_of
 from tests.end_to_end.serving import served
-from tests.faults.proxy import CuttingProxy
+from tests.faults.gcs_proxy import GcsProxy, ReadFault, ReadFaultKind
 
 
 def some_rows(partner: str, minute: int, **rows: list[dict[str, str]]) -> Delivery:
@@ -216,38 +216,35 @@ async def test_a_file_that_changes_after_its_validation_is_never_loaded(
 
 
 @pytest.mark.bad_input(22)
-async def test_reads_that_break_half_way_are_made_again_and_the_load_is_taken(
-    courier: Courier, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "kind", [ReadFaultKind.SHORT, ReadFaultKind.RESET, ReadFaultKind.UNAVAILABLE]
+)
+async def test_a_read_that_breaks_is_made_again_and_the_load_is_taken(
+    courier: Courier, monkeypatch: pytest.MonkeyPatch, kind: ReadFaultKind
 ) -> None:
-    customers = [{"source_customer_id": f"C{number}", "city": "x" * 100} for number in range(3000)]
-    delivery = some_rows(f"partner-{uuid.uuid4().hex[:10]}", 0, customers=customers)
-    stack = courier.stack
+    delivery, stack = a_drop(), courier.stack
     for name, value in stack.environment().items():
         monkeypatch.setenv(name, value)
-    bucket = urlsplit(stack.storage_emulator_host)
-    assert bucket.hostname is not None
-    assert bucket.port is not None
     async with AsyncExitStack() as running:
-        proxies: dict[str, tuple[CuttingProxy, str]] = {}
+        proxies: dict[str, GcsProxy] = {}
+        urls: dict[str, str] = {}
         for stage in (VALIDATOR, STAGER):
-            proxy = CuttingProxy(bucket.hostname, bucket.port, cut_after_bytes=50_000, cuts_left=1)
-            port = await running.enter_async_context(proxy.serve())
-            monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-            proxies[stage.name] = proxy, await running.enter_async_context(served(stage))
-        urls = {name: url for name, (_, url) in proxies.items()}
+            host, _, port = urlsplit(stack.storage_emulator_host).netloc.partition(":")
+            proxy = proxies[stage.name] = GcsProxy(host, int(port))
+            running.push_async_callback(proxy.close)
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{await proxy.start()}")
+            proxy.arm(ReadFault(f"media {delivery.drop.prefix}vehicles.csv", kind))
+            urls[stage.name] = await running.enter_async_context(served(stage))
         topology.subscribe_services(stack.pubsub_emulator_host, stack.project, urls)
         try:
             outcome = await courier.bring(delivery)
         finally:
             real = {name: service.url for name, service in stack.services.items()}
             topology.subscribe_services(stack.pubsub_emulator_host, stack.project, real)
-    assert {name: proxy.cuts_made for name, (proxy, _) in proxies.items()} == {
-        "validator": 1,
-        "stager": 1,
-    }
+    assert {name: proxy.strikes for name, proxy in proxies.items()} == {"validator": 1, "stager": 1}
     assert_reported(outcome)
     assert verdicts(outcome) == ["taken"]
-    assert len(outcome.standing["customers"]) == 3000
+    assert_told_once(outcome.notices, "reported")
 
 
 @pytest.mark.bad_input(46)
