@@ -14,6 +14,9 @@ from shared.errors import Failure, Rejected, shown
 
 MANIFEST_NAME: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 65_536
+LOAD_ID_FORM: Final = (
+    "1 to 100 of the characters A-Z a-z 0-9 _ . - and begin with a letter or a digit"
+)
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -232,8 +235,7 @@ def _load_id(document: Mapping[str, Any], folder_load_id: str) -> str:
     if not is_load_id(load_id):
         _reject(
             "manifest.load_id_invalid",
-            f"load_id is {shown(load_id)} ({len(load_id)} characters); it must be 1 to 100 of the "
-            "characters A-Z a-z 0-9 _ . - and begin with a letter or a digit",
+            f"load_id is {shown(load_id)} ({len(load_id)} characters); it must be {LOAD_ID_FORM}",
         )
     if load_id != folder_load_id:
         _reject(

@@ -7,8 +7,9 @@ from typing import Any
 
 from crossdock.cli.errors import NotFound
 from shared.contracts.model import contracts
-from shared.errors import Failure
+from shared.errors import Failure, shown
 from shared.gcs_notification import Arrival
+from shared.manifest import is_load_id
 from shared.mysql.connect import Row, connect
 from shared.mysql.queries import load_queries
 
@@ -50,6 +51,8 @@ async def describe_load(mysql_url: str, load_id: str) -> Document:
         NotFound: there is no such load.
         TransientFault: the database did not answer.
     """
+    if not is_load_id(load_id):
+        raise NotFound(_why_unknown(load_id, ()))
     key = {"load_id": load_id}
     async with connect(mysql_url) as database:
         row = await database.fetch_one(SQL["read_load"], key)
@@ -82,6 +85,8 @@ async def latest_report(mysql_url: str, load_id: str) -> Document | None:
     Raises:
         TransientFault: the database did not answer.
     """
+    if not is_load_id(load_id):
+        return None
     async with connect(mysql_url) as database:
         text = await database.fetch_value(SQL["latest_report"], {"load_id": load_id})
     if text is None:
@@ -189,7 +194,7 @@ def _why_unknown(load_id: str, arrivals: Sequence[Row]) -> str:
     refused = [arrival_document(row)["failure"] for row in arrivals]
     failure = next((one for one in reversed(refused) if one is not None), None)
     if failure is None:
-        return f"there is no load {load_id!r}; `crossdock status` lists those that are known"
+        return f"there is no load {shown(load_id)}; `crossdock status` lists those that are known"
     return (
         f"there is no load {load_id!r}: its manifest was refused, {failure['code']}: "
         f"{failure['message']}\nWhat to do: {failure['remedy']}"

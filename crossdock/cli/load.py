@@ -14,6 +14,7 @@ from crossdock.cli.stack import Json
 from crossdock.cli.status_tables import render_list, render_load
 from services.reporter.render import render_report
 from shared.bus.pubsub import PubSubBus
+from shared.errors import shown
 from shared.events import SUBSCRIPTIONS, Event, StageName, Topic
 from shared.ledger.delivery import Delivery, Verdict, decide
 from shared.ledger.mysql import Ledger
@@ -130,7 +131,9 @@ async def _publish_replay(
     await require_schema(settings.mysql_url)
     load = await Ledger(settings).read(load_id)
     if load is None:
-        raise NotFound(f"there is no load {load_id!r}; `crossdock status` lists those that are")
+        raise NotFound(
+            f"there is no load {shown(load_id)}; `crossdock status` lists those that are known"
+        )
     refusal = why_no_replay(load, stage, settings.bucket)
     if refusal is not None:
         raise WrongUsage(refusal)

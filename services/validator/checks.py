@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final, NoReturn
 
 from shared.errors import Failure, Rejected, shown
-from shared.manifest import MANIFEST_NAME, Manifest, ManifestFile, is_load_id
+from shared.manifest import LOAD_ID_FORM, MANIFEST_NAME, Manifest, ManifestFile, is_load_id
 from shared.partners import Partners
 from shared.storage.port import ObjectInfo
 
@@ -44,7 +44,11 @@ def check_place(partner_folder: str, load_id: str, partners: Partners) -> str:
     """
     source_system = partners.source_system_of(partner_folder)
     if not is_load_id(load_id):
-        _reject("manifest.load_id_invalid", f"the folder {shown(load_id)} is no load_id")
+        _reject(
+            "manifest.load_id_invalid",
+            f"the folder is named {shown(load_id)} ({len(load_id)} characters), which is no "
+            f"load_id; it must be {LOAD_ID_FORM}",
+        )
     return source_system
 
 

@@ -15,19 +15,20 @@ import pytest
 from typer.testing import CliRunner
 
 from crossdock.cli.app import app
+from crossdock.stack import local
 from shared.errors import catalogue
 from shared.mysql.connect import connect
 from tests.end_to_end import test_bad_arrivals, test_bad_messages
 from tests.end_to_end.bad_files import FILES
 from tests.end_to_end.bad_inputs import LINES, Case, Refused, slug
-from tests.end_to_end.bad_manifests import MANIFESTS
+from tests.end_to_end.bad_manifests import MANIFESTS, WIDE
 from tests.end_to_end.bad_rows import DELIVERED_ROWS
 from tests.end_to_end.conftest import started
 from tests.end_to_end.outcomes import Outcome, assert_told_once, followed, upload
 
 CASES = [*MANIFESTS, *FILES, *DELIVERED_ROWS]
 PATIENCE_SECONDS = 400
-REJECTED_EXIT = 3
+REJECTED_EXIT, NOT_FOUND_EXIT = 3, 4
 
 cli = CliRunner()
 pytestmark = pytest.mark.timeout(PATIENCE_SECONDS + 100)
@@ -181,6 +182,20 @@ def test_a_manifest_that_is_too_large_is_never_downloaded(outcomes: dict[str, Ou
     load = outcomes["02-65537-bytes"].load
     assert load is not None
     assert (load["manifest"], load["manifest_sha256"]) == (None, None)
+
+
+@pytest.mark.bad_input(6)
+@pytest.mark.parametrize(
+    "command", [["status"], ["report"], ["replay", "--from", "stager"]], ids=lambda words: words[0]
+)
+def test_who_asks_for_a_name_that_is_no_load_id_hears_that_there_is_no_such_load(
+    command: list[str], stack: local.StackInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stack.environment().items():
+        monkeypatch.setenv(name, value)
+    asked = cli.invoke(app, [command[0], WIDE, *command[1:]])
+    assert asked.exit_code == NOT_FOUND_EXIT
+    assert r"there is no load 'load-\uff11'" in asked.stderr
 
 
 def assert_explained(case: Case, outcome: Outcome) -> None:
