@@ -286,8 +286,9 @@ _ON_ITS_WAY = (
 
 
 async def _unfinished(database: Database, query: str, loads: int) -> list[str]:
-    told = [str(row["told"]) for row in await database.fetch_all(query)]
+    # Counted first: a load that comes in between is among the unfinished then.
     known = await database.fetch_value("SELECT COUNT(*) FROM load_ledger")
+    told = [str(row["told"]) for row in await database.fetch_all(query)]
     return told if known == loads else [f"{known} of {loads} loads are known", *told]
 
 
