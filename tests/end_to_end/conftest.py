@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 ended.setdefault(line, Counter())[outcome] += 1
     if not ended:
         return
-    terminalreporter.section("bad inputs")
+    terminalreporter.section("bad inputs: what comes in, what has to become of it, tests")
     for line, (comes_in, outcome) in LINES.items():
         terminalreporter.line(f"{line:2}  {comes_in:40} {outcome:32} {told(ended.get(line))}")
 

@@ -15,7 +15,7 @@ from shared.contracts.tables import Names
 from shared.mysql.connect import Database, Row
 from tests.end_to_end.bad_inputs import Delivery
 
-UPLOADS_AT_ONCE = 8
+REQUESTS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Outcome:
 def upload(stack: local.StackInfo, deliveries: Iterable[Delivery]) -> None:
     """Upload drops side by side, the manifest of each last."""
     bucket = Client(project=stack.project).bucket(stack.bucket)
-    with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         for done in [pool.submit(_upload, bucket, delivery) for delivery in deliveries]:
             done.result()
 
@@ -70,6 +70,17 @@ def _upload(bucket: Bucket, delivery: Delivery) -> None:
         blob.upload_from_string(data, content_type="text/csv")
     manifest = bucket.blob(delivery.manifest_name)
     manifest.upload_from_string(delivery.manifest, content_type="application/json")
+
+
+def read_acks(stack: local.StackInfo) -> dict[str, dict[str, Any]]:
+    """What partners find in the bucket, by the object's name."""
+    client = Client(project=stack.project)
+    blobs = client.list_blobs(stack.bucket, prefix="acks/")
+    names = [blob.name for blob in blobs if blob.name.endswith(".json")]
+    bucket = client.bucket(stack.bucket)
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        acks = pool.map(lambda name: json.loads(bucket.blob(name).download_as_bytes()), names)
+        return dict(zip(names, acks, strict=True))
 
 
 async def followed(
@@ -154,7 +165,7 @@ async def _standing(database: Database, table: str, keys: Mapping[str, str]) -> 
 def assert_told_once(notices: Sequence[Row], outcome: str) -> None:
     """One notice, given, on each channel that there is."""
     channels = [notice["channel"] for notice in notices]
-    assert "log" in channels
+    assert {"log", "ack"} <= set(channels)
     assert len(channels) == len(set(channels))
     assert {notice["outcome"] for notice in notices} == {outcome}
     assert all(notice["delivered_at"] is not None for notice in notices)

@@ -7,9 +7,12 @@ then holds one of them to its line. The offline check has to say the same of the
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from typer.testing import CliRunner
@@ -24,7 +27,7 @@ from tests.end_to_end.bad_inputs import LINES, Case, Refused, slug
 from tests.end_to_end.bad_manifests import MANIFESTS, WIDE
 from tests.end_to_end.bad_rows import DELIVERED_ROWS
 from tests.end_to_end.conftest import started
-from tests.end_to_end.outcomes import Outcome, assert_told_once, followed, upload
+from tests.end_to_end.outcomes import Outcome, assert_told_once, followed, read_acks, upload
 
 CASES = [*MANIFESTS, *FILES, *DELIVERED_ROWS]
 PATIENCE_SECONDS = 400
@@ -50,8 +53,7 @@ def outcomes(state_dir: Path) -> dict[str, Outcome]:
     """What became of every case, by its name."""
     stack = started(state_dir)
     deliveries = {case.name: case.delivery() for case in CASES}
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("STORAGE_EMULATOR_HOST", stack.storage_emulator_host)
+    with at_the_bucket_of(stack):
         upload(stack, deliveries.values())
 
     async def follow() -> dict[str, Outcome]:
@@ -59,6 +61,22 @@ def outcomes(state_dir: Path) -> dict[str, Outcome]:
             return await followed(database, deliveries, patience_seconds=PATIENCE_SECONDS)
 
     return asyncio.run(follow())
+
+
+@pytest.fixture(scope="session")
+def acks(outcomes: dict[str, Outcome], state_dir: Path) -> dict[str, dict[str, Any]]:
+    """What the partners were told of every case, by the object's name."""
+    stack = started(state_dir)
+    with at_the_bucket_of(stack):
+        return read_acks(stack)
+
+
+@contextmanager
+def at_the_bucket_of(stack: local.StackInfo) -> Iterator[None]:
+    """Clients that are made meanwhile talk to the stack's storage."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STORAGE_EMULATOR_HOST", stack.storage_emulator_host)
+        yield
 
 
 def marked_lines(module: ModuleType) -> set[int]:
@@ -75,7 +93,7 @@ def test_every_line_of_the_table_has_a_test_and_every_case_a_name_of_its_own() -
 
 @parameters([case for case in CASES if case.code and case.folder is None])
 def test_a_bad_drop_fails_with_its_code_its_place_and_what_to_do(
-    case: Case, outcomes: dict[str, Outcome]
+    case: Case, outcomes: dict[str, Outcome], acks: dict[str, dict[str, Any]]
 ) -> None:
     outcome = outcomes[case.name]
     assert outcome.load is not None
@@ -85,6 +103,9 @@ def test_a_bad_drop_fails_with_its_code_its_place_and_what_to_do(
     assert_told_once(outcome.notices, "failed")
     assert_explained(case, outcome)
     assert outcome.load["failure_code"] == case.code
+    assert acks[f"acks/{outcome.delivery.drop.partner}/{case.name}/ack.json"]["failure"] == (
+        outcome.failure
+    )
     assert not any(outcome.standing.values())
     for counts in outcome.told["entities"].values():
         assert counts["inserted"] is counts["production"] is None
@@ -93,7 +114,7 @@ def test_a_bad_drop_fails_with_its_code_its_place_and_what_to_do(
 
 @parameters([case for case in CASES if case.folder is not None])
 def test_a_folder_that_can_be_no_loads_is_refused_at_its_manifest(
-    case: Case, outcomes: dict[str, Outcome]
+    case: Case, outcomes: dict[str, Outcome], acks: dict[str, dict[str, Any]]
 ) -> None:
     outcome = outcomes[case.name]
     assert outcome.load is None
@@ -101,6 +122,9 @@ def test_a_folder_that_can_be_no_loads_is_refused_at_its_manifest(
     assert (arrival["verdict"], arrival["failure_code"]) == ("refused", case.code)
     assert_told_once(outcome.notices, "refused")
     assert_explained(case, outcome)
+    place = "/".join(quote(name, safe="") for name in case.folder or ())
+    ack = acks[f"acks/{place}/refused-{arrival['generation']}.json"]
+    assert ack["failure"] == outcome.failure
     assert not any(outcome.standing.values())
 
 
