@@ -134,6 +134,7 @@ async def open_one_process(server_url: str) -> AsyncIterator[OneProcess]:
         proxied = _with_port(url, await proxy.start())
         with tempfile.TemporaryDirectory(prefix="crossdock-faults-") as folder:
             async with connect(url, program_name="harness") as database:
+                await database.execute("SET SESSION wait_timeout = 28800")  # it may wait its turn
                 yield OneProcess(database, url, proxied, proxy, Path(folder) / "bucket")
     finally:
         await proxy.close()
