@@ -1,4 +1,8 @@
-"""The few drops that schedules are made of: new rows, updates, parents elsewhere, a broken file."""
+"""The few drops that schedules are made of.
+
+They bring new rows, updates, rows that come again unchanged, a parent that only another load has,
+and a file that is not what its manifest says.
+"""
 
 import random
 from dataclasses import dataclass, replace
@@ -44,9 +48,11 @@ def drop_of(load_id: str, partner: str, minutes: int, *families: dict[str, Field
 NEW = drop_of("acme-new", "acme", 1, family("A"), family("B"))
 UPDATE = drop_of("acme-update", "acme", 2, family("A", text="y"), family("B"))
 ELSEWHERE = drop_of("acme-elsewhere", "acme", 3, family("B", text="z"), family("C", customer="A"))
+REPEAT = drop_of("acme-repeat", "acme", 4, family("A"), family("D"))
 OTHER_NEW = drop_of("globex-new", "globex", 1, family("A"), family("B", text="o"))
 OTHER_UPDATE = drop_of("globex-update", "globex", 2, family("B"), family("C"))
-DROPS = (NEW, UPDATE, ELSEWHERE, OTHER_NEW, OTHER_UPDATE)
+OF_ONE_PARTNER = (NEW, UPDATE, ELSEWHERE, REPEAT)
+DROPS = (*OF_ONE_PARTNER, OTHER_NEW, OTHER_UPDATE)
 
 
 def broken(drop: Drop) -> Drop:
@@ -71,7 +77,7 @@ class Upload:
 
 def some_uploads(dice: random.Random) -> list[Upload]:
     """One to three loads of one or two partners, now and then one that comes broken."""
-    drops = dice.sample(DROPS, dice.choice((1, 2, 2, 3)))
+    drops = dice.sample(dice.choice((OF_ONE_PARTNER, DROPS)), dice.choice((1, 2, 2, 3, 3)))
     uploads = [Upload(drop, drop) for drop in drops]
     if dice.random() < 1 / 4:
         place = dice.randrange(len(drops))

@@ -9,7 +9,7 @@ from tests.faults.arena import open_arena
 from tests.faults.schedules import MISCHIEF, Played, play
 
 SEEDS = range(12)
-OF_ONE_WORKER = 15
+OF_ONE_WORKER = 3
 
 
 @pytest.fixture(scope="module")
