@@ -29,7 +29,7 @@ from tests.drops import ROWS, Drop, later
 from tests.faults.mysql_proxy import StatementFault, StatementFaultKind
 from tests.faults.one_process import BUCKET, Day, LameStorage
 
-HELD_SECONDS = 0.6
+HELD_SECONDS = 1.0
 NOT_DUE = "UPDATE load_ledger SET next_attempt_at = NOW(6) + INTERVAL 60 SECOND WHERE load_id = "
 DUE = "UPDATE load_ledger SET next_attempt_at = NOW(6) WHERE load_id = "
 END_LEASES = "UPDATE load_ledger SET lease_until = NOW(6) - INTERVAL 1 SECOND"
