@@ -131,17 +131,14 @@ class MySQLProxy:
         self._sessions.add(task)
         try:
             server_in, server_out = await asyncio.open_connection(self.host, self.port)
-        except OSError:
-            client_out.transport.abort()
-            self._sessions.discard(task)
-            return
-        try:
-            client, server = _Wire(client_in, client_out), _Wire(server_in, server_out)
-            await _Session(self, client, server).serve()
+            try:
+                client, server = _Wire(client_in, client_out), _Wire(server_in, server_out)
+                await _Session(self, client, server).serve()
+            finally:
+                server_out.transport.abort()
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # one side has gone, or was cut off: the other follows
         finally:
-            server_out.transport.abort()
             client_out.close()
             self._sessions.discard(task)
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,12 +105,7 @@ class OneProcess:
         try:
             yield day
         finally:
-            for task in at_work:
-                task.cancel()
-            ends = await asyncio.gather(*at_work, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
+            await _end(at_work)
 
     async def _clear(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
@@ -309,6 +304,21 @@ class Day:
             "next_attempt_at, needs_attention, last_error, failure_code FROM load_ledger"
         )
         return [dict(row) for row in rows]
+
+
+async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancel what goes on for ever, and raise what it broke off with.
+
+    A cancellation that comes as a connection opens is lost in `wait_for` before Python 3.12.
+    """
+    going_on = set(tasks)
+    while going_on:
+        for task in going_on:
+            task.cancel()
+        _, going_on = await asyncio.wait(going_on, timeout=POLL_SECONDS)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 def _is_settled(load: Load) -> bool:
