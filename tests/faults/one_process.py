@@ -54,6 +54,10 @@ SHORT: dict[str, Any] = {
 }
 UNTOLD = """SELECT (SELECT COUNT(*) FROM outbox WHERE published_at IS NULL)
     + (SELECT COUNT(*) FROM notification WHERE delivered_at IS NULL)"""
+# The minute for which a sender that broke off keeps a notice to itself is cut to seconds.
+END_NOTICE_LEASES = """UPDATE notification SET next_attempt_at = NOW(6)
+WHERE delivered_at IS NULL
+    AND next_attempt_at BETWEEN NOW(6) + INTERVAL 5 SECOND AND NOW(6) + INTERVAL 55 SECOND"""
 DECIDED = """SELECT object, generation FROM arrival
 WHERE verdict NOT IN ('noticed', 'pending')"""
 TABLES = """SELECT TABLE_NAME AS name FROM information_schema.TABLES
@@ -250,6 +254,7 @@ class Day:
             return self.manifests <= {(row["object"], row["generation"]) for row in decided}
 
         async def is_told() -> bool:
+            await self.database.execute(END_NOTICE_LEASES)
             return not await self.database.fetch_value(UNTOLD)
 
         await self.until(are_decided, "decided")
