@@ -145,6 +145,7 @@ class LameStorage(DirectoryStorage):
 
     held_seconds: Mapping[str, float] = {}
     refuses_writes = False
+    refusals = 0
 
     async def read(self, name: str, generation: int) -> AsyncIterator[bytes]:
         await asyncio.sleep(self.held_seconds.get(name.rpartition("/")[2], 0))
@@ -155,6 +156,7 @@ class LameStorage(DirectoryStorage):
         self, name: str, source: bytes | Path, *, content_type: str, overwrite: bool = False
     ) -> ObjectInfo:
         if self.refuses_writes:
+            self.refusals += 1
             raise TransientFault("no room")
         return await super().write(name, source, content_type=content_type, overwrite=overwrite)
 

@@ -219,11 +219,10 @@ async def notice_refused(day: Day) -> None:
     storage.refuses_writes = True
     day.open()
 
-    async def was_refused() -> bool:
-        question = "SELECT COUNT(*) FROM notification WHERE last_error IS NOT NULL"
-        return bool(await day.database.fetch_value(question))
+    async def has_refused() -> bool:
+        return storage.refusals > 0
 
-    await day.until(was_refused, "refused")
+    await day.until(has_refused, "refused")
     storage.refuses_writes = False
     await day.end()
 
