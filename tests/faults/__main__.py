@@ -55,13 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"no case matches {', '.join(options.only)}; --list names them all\n")
         return 2
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended too
     began = time.monotonic()
     try:
         ran = asyncio.run(_run(plan, options))
     except StackError as missing:
         sys.stderr.write(f"{missing}\n")
         return 5
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.stderr.write("stopped; all that was started is ended\n")
+        return 1
     told = _told(ran, options, time.monotonic() - began)
     if options.json:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
@@ -91,6 +93,9 @@ async def _run(
     plan: Sequence[tuple[AnyKind, Sequence[Case]]], options: argparse.Namespace
 ) -> list[tuple[AnyKind, list[Result]]]:
     ran: list[tuple[AnyKind, list[Result]]] = []
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     with started_servers() as servers:
         for kind, cases in plan:
             if cases:
