@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import shlex
 import shutil
 import signal
@@ -38,6 +39,8 @@ KINDS: tuple[AnyKind, ...] = (
     SCHEDULES,
     LEDGER_LIVES,
 )
+MYSQL_URL = "CROSSDOCK_TEST_MYSQL_URL"
+PUBSUB_HOST = "CROSSDOCK_TEST_PUBSUB_HOST"
 DESCRIPTION = (
     "Run every fault, or those that --only chooses, against the real parts, and hold the ends "
     "against quiet days. Exit 1 if one diverged, or if a boundary was never reached."
@@ -107,16 +110,18 @@ async def _run(
 
 @contextlib.contextmanager
 def started_servers() -> Iterator[Servers]:
-    """A MySQL server and a Pub/Sub emulator of the suite's own, in a folder that goes with them.
+    """A MySQL server and a Pub/Sub emulator, in a folder that goes in the end.
+
+    Those that MYSQL_URL and PUBSUB_HOST name are used; else they are the suite's own.
 
     Raises:
         StackError: one of them does not start, or is not installed.
     """
     folder = Path(tempfile.mkdtemp(prefix="crossdock-faults-"))
     try:
-        mysql = mysql_server.ensure_started(folder)
-        pubsub = pubsub_emulator.ensure_started(folder)
-        yield Servers(folder, mysql.url, pubsub.host)
+        mysql_url = os.environ.get(MYSQL_URL) or mysql_server.ensure_started(folder).url
+        pubsub_host = os.environ.get(PUBSUB_HOST) or pubsub_emulator.ensure_started(folder).host
+        yield Servers(folder, mysql_url, pubsub_host)
     finally:
         pubsub_emulator.stop(folder)
         mysql_server.stop(folder)

@@ -27,6 +27,18 @@ DECIDED = frozenset({"taken", "history", "superseded", "refused"})
 WRITERS = ("first_load_id", "last_load_id")
 FIRST_SEEN = ("first_seen_load_id",)
 OF_THE_LOAD = frozenset({"source_version", *WRITERS})
+# By topic, the kinds and stages of history that its event tells of; a replay begins at one, too.
+TOLD_BY = {
+    "manifest.arrived": {("received", None), ("replayed", "validator")},
+    "manifest.validated": {("finished", "validator"), ("replayed", "stager")},
+    "staged": {("finished", "stager"), ("replayed", "upserter")},
+    "upserted": {("finished", "upserter"), ("replayed", "reporter")},
+    "reported": {("finished", "reporter")},
+    "failed": {
+        *(("failed", stage) for stage in (None, "validator", "stager", "upserter")),
+        ("replayed", "reporter"),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -138,6 +150,25 @@ async def fences_rise(run: FinishedRun, database: Database) -> list[str]:
     return found
 
 
+async def events_tell_what_happened(run: FinishedRun, database: Database) -> list[str]:
+    """No event is of a milestone that the history lacks, or older than its line there."""
+    events = await database.fetch_all("SELECT load_id, run, topic, created_at FROM outbox")
+    lines = await database.fetch_all(
+        "SELECT load_id, run, kind, stage, happened_at FROM load_event ORDER BY event_no DESC"
+    )
+    first = {
+        (row["load_id"], row["run"], (row["kind"], row["stage"])): row["happened_at"]
+        for row in lines
+    }
+    found: list[str] = []
+    for event in events:
+        load_id, number, topic = event["load_id"], event["run"], event["topic"]
+        times = [first.get((load_id, number, line)) for line in TOLD_BY[topic]]
+        if not any(time is not None and time <= event["created_at"] for time in times):
+            found.append(f"{topic} of {load_id}, run {number}, was told before it was so")
+    return found
+
+
 async def one_final_state_each_told_once(run: FinishedRun, database: Database) -> list[str]:
     """Every manifest is decided, every load as expected, and each told run has one outcome."""
     found = await _undecided_arrivals(run, database)
@@ -216,6 +247,7 @@ ORACLES = (
     contract_columns_in_created_at_order,
     legal_history,
     fences_rise,
+    events_tell_what_happened,
     one_final_state_each_told_once,
     failed_wrote_nothing,
     nothing_left_running,

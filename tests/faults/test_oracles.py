@@ -73,6 +73,11 @@ BENT = {
         "UPDATE load_event SET fence = 1 WHERE stage = 'stager'",
         "UPDATE load_ledger SET fence = 1 WHERE load_id = 'load-1'",
     ],
+    "events_tell_what_happened": [
+        "UPDATE outbox SET created_at = created_at - INTERVAL 1 HOUR WHERE topic = 'staged'",
+        "UPDATE outbox SET run = 7 WHERE topic = 'failed'",
+        "DELETE FROM load_event WHERE kind = 'finished' AND stage = 'upserter'",
+    ],
     "one_final_state_each_told_once": [
         "UPDATE load_ledger SET state = 'staged' WHERE load_id = 'load-1'",
         "UPDATE arrival SET verdict = 'pending' LIMIT 1",
