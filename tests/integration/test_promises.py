@@ -1,0 +1,87 @@
+"""Promises that hold against what the fault suite cannot bring about."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from services.stager.stage import STAGE as STAGER
+from services.validator.stage import STAGE as VALIDATOR
+from shared.bus.memory import MemoryBus
+from shared.bus.port import Answer, Message
+from shared.clock import now
+from shared.events import Event
+from shared.gcs_notification import notification_of
+from shared.ledger.delivery import Delivery, Verdict
+from shared.ledger.lease import Claim
+from shared.ledger.states import State
+from shared.mysql.connect import Database
+from shared.stage import Parts, run_stage
+from shared.sweep import sweep
+from tests.drops import Drop
+from tests.loads import arrival, run
+
+
+async def validated(parts: Parts, drop: Drop) -> Answer:
+    """Bring a drop to its first milestone, by the message that tells of its arrival."""
+    found = await arrival(parts, drop)
+    attributes = notification_of(found.bucket, found.object_name, found.generation)
+    message = Message(b"{}", attributes, "validator.manifest.arrived", "1", now())
+    return await run_stage(VALIDATOR, message, replace(parts, bus=MemoryBus()))
+
+
+async def test_a_message_is_answered_when_its_work_is_done_and_not_before(
+    parts: Parts, bucket_dir: Path
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    assert await validated(parts, drop) is Answer.DONE
+    load = await parts.ledger.read(drop.load_id)
+    assert load is not None
+    assert (load.state, load.leased) == (State.VALIDATED, False)
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_lease_lasts_as_long_though_its_workers_clock_is_wrong(
+    parts: Parts, bucket_dir: Path, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    await validated(parts, drop)
+    wrong = datetime.now(UTC) + timedelta(hours=hours)
+    monkeypatch.setattr("shared.clock.now", lambda: wrong)
+    delivery = Delivery("stager", Event(load_id=drop.load_id, event_id="e", run=1), "drops")
+    assert isinstance(await parts.ledger.claim(delivery, None), Claim)
+    assert await parts.ledger.claim(delivery, None) is Verdict.BUSY
+    load = await parts.ledger.read(drop.load_id)
+    assert load is not None
+    assert load.lease_until is not None
+    assert load.lease_until - load.now <= timedelta(seconds=parts.settings.lease_seconds)
+
+
+async def test_rows_that_mysql_changes_on_their_way_into_staging_are_no_staged_rows(
+    parts: Parts, bucket_dir: Path, database: Database
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    await validated(parts, drop)
+    await database.execute("ALTER TABLE staging_customers MODIFY last_name VARCHAR(1)")
+    event = Event(load_id=drop.load_id, event_id="e", run=1)
+    message = Message(event.body(), {}, "stager.manifest.validated", "1", now())
+    assert await run_stage(STAGER, message, replace(parts, bus=MemoryBus())) is Answer.RETRY
+    load = await parts.ledger.read(drop.load_id)
+    assert load is not None
+    assert (load.state, load.failed_run) == (State.VALIDATED, None)
+    assert await database.fetch_value("SELECT COUNT(*) FROM staging_customers") == 0
+
+
+async def test_a_correction_whose_notification_was_lost_is_found_by_the_sweep(
+    parts: Parts, bucket_dir: Path
+) -> None:
+    drop = Drop(manifest_changes={"schema_version": "v9"})
+    drop.write(bucket_dir)
+    await run(parts, drop)
+    assert (await sweep(parts)).noticed == 0
+    Drop().write(bucket_dir)
+    assert (await sweep(parts)).noticed == 1
