@@ -40,11 +40,17 @@ class Ledger:
         self.settings = settings
         self.url = settings.mysql_url
 
-    def connect(
-        self, claim: Claim, *, local_infile: bool = False
-    ) -> AbstractAsyncContextManager[Database]:
-        """A connection that a successor can tell to be this worker's."""
-        return connect(self.url, program_name=claim.program_name, local_infile=local_infile)
+    @asynccontextmanager
+    async def connect(self, claim: Claim, *, local_infile: bool = False) -> AsyncIterator[Database]:
+        """A connection for this worker's work, which a successor ends before it begins its own.
+
+        Raises:
+            LeaseLost: a successor came before the connection was there to be ended.
+            TransientFault: the database is unreachable, or drops the connection.
+        """
+        async with self._connect_as(claim, local_infile=local_infile) as database:
+            await self.hold_fence(claim, database)
+            yield database
 
     async def read(self, load_id: str) -> Load | None:
         """One load as it stands, or None where there is none of that name.
@@ -106,7 +112,7 @@ class Ledger:
         passed(claim.stage, "committed", load_id=claim.load.load_id)
 
     async def hold_fence(self, claim: Claim, database: Database) -> None:
-        """Inside a transaction: keep every successor off until it ends.
+        """Keep every successor off until the open transaction ends, if there is one.
 
         Raises:
             LeaseLost: one has come already.
@@ -127,7 +133,7 @@ class Ledger:
             "state": load.state,
             "next_state": state_after_failure(load),
         }
-        async with self.connect(claim) as database, database.transaction():
+        async with self._connect_as(claim) as database, database.transaction():
             if await database.execute(SQL["fail"], values) != 1:
                 raise LeaseLost(f"{load.load_id}: fence {claim.fence} was passed")
             await note(
@@ -161,7 +167,7 @@ class Ledger:
             "delay_seconds": delay,
             "most_attempts": settings.attempts_before_attention,
         }
-        async with self.connect(claim) as database, database.transaction():
+        async with self._connect_as(claim) as database, database.transaction():
             postponed = await database.execute(SQL["postpone"], values) == 1
             if postponed:
                 await note(database, claim.load.load_id, "postponed", claim=claim, detail=text)
@@ -176,7 +182,7 @@ class Ledger:
             TransientFault: the database is unreachable; the lease then ends by itself.
         """
         await self._end_connections(claim.token)
-        async with self.connect(claim) as database, database.transaction():
+        async with self._connect_as(claim) as database, database.transaction():
             if await database.execute(SQL["release"], _keys(claim)):
                 await note(database, claim.load.load_id, "released", claim=claim)
 
@@ -187,7 +193,7 @@ class Ledger:
             "counts": waiting.counts_towards_limit,
             "delay_seconds": self.settings.sweep_seconds,
         }
-        async with self.connect(claim) as database, database.transaction():
+        async with self._connect_as(claim) as database, database.transaction():
             if await database.execute(SQL["wait"], values):
                 await note(
                     database, claim.load.load_id, "waiting", claim=claim, detail=waiting.reason
@@ -196,6 +202,11 @@ class Ledger:
     async def warn(self, claim: Claim, database: Database, warning: str) -> None:
         """Put a line before the people who read the report."""
         await database.execute(SQL["add_warning"], {**_keys(claim), "warning": warning})
+
+    def _connect_as(
+        self, claim: Claim, *, local_infile: bool = False
+    ) -> AbstractAsyncContextManager[Database]:
+        return connect(self.url, program_name=claim.program_name, local_infile=local_infile)
 
     async def _finished(self, claim: Claim) -> bool:
         async with connect(self.url) as database:

@@ -97,12 +97,13 @@ async def test_a_worker_whose_fence_was_passed_leaves_nothing_behind(
 ) -> None:
     await new_load(database, State.VALIDATED)
     late = await claimed(ledger, event("stager"))
-    await database.execute("UPDATE load_ledger SET lease_until = NOW(6) - INTERVAL 1 SECOND")
-    successor = await claimed(ledger, event("stager"))
-    assert successor.predecessor == late.token
-    with pytest.raises(LeaseLost):
-        async with ledger.connect(late) as own, ledger.milestone(late, own):
-            await own.execute("INSERT INTO source_gate (source_system) VALUES ('acme')")
+    async with ledger.connect(late) as own:
+        await database.execute("UPDATE load_ledger SET lease_until = NOW(6) - INTERVAL 1 SECOND")
+        successor = await claimed(ledger, event("stager"))
+        assert successor.predecessor == late.token
+        with pytest.raises(LeaseLost):
+            async with ledger.milestone(late, own):
+                await own.execute("INSERT INTO source_gate (source_system) VALUES ('acme')")
     with pytest.raises(LeaseLost):
         await ledger.fail(late, Failure.of("file.missing", "customers.csv"))
     assert await database.fetch_value("SELECT COUNT(*) FROM source_gate") == 0
