@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults proof lint format lock clean
+.PHONY: help setup demo test faults mutants proof lint format lock clean
 
 help: ## list every target
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
@@ -21,6 +21,9 @@ test: setup ## set up and run the tests against the real parts (ARGS='-k lease' 
 
 faults: setup ## strike the real services at every step, statement and read (ARGS='--only GLOB')
 	@$(PYTHON) -m tests.faults $(ARGS)
+
+mutants: setup ## seed bugs, one at a time, and see that each is caught (ARGS='--only GLOB')
+	@$(PYTHON) -m tests.mutants $(ARGS)
 
 proof: setup ## the long comparisons and giants, whole, with their totals (ARGS='--seed 7')
 	@$(PYTHON) -m tests.proof $(ARGS)
