@@ -19,6 +19,7 @@ from tests.property.ledger_machine import live_through
 from tests.property.ledger_model import MOST_ATTEMPTS
 
 LIVES_A_SEED = 20
+TRAIL = "what_the_dice_said"
 Answer = dict[str, Any]
 Game = Callable[[asyncio.Runner, Arena, int], Answer]
 
@@ -28,7 +29,7 @@ def play_schedule(runner: asyncio.Runner, arena: Arena, number: int) -> Answer:
     played = runner.run(play(arena, number))
     violations = [(one.oracle, one.detail) for one in played.violations]
     if violations:
-        violations.append(("what_the_dice_said", "\n".join(played.trail)))
+        violations.append((TRAIL, "\n".join(played.trail)))
     return {"violations": violations, "happened": played.happened}
 
 
