@@ -224,7 +224,8 @@ async def connect(
     try:
         connection = await open_connection(address, program_name, local_infile=local_infile)
     except (pymysql.err.OperationalError, OSError, TimeoutError) as error:
-        raise TransientFault(f"MySQL at {address.host}:{address.port}: {error}") from error
+        reason = str(error) or f"no login within {CONNECT_TIMEOUT_SECONDS} s"
+        raise TransientFault(f"MySQL at {address.host}:{address.port}: {reason}") from error
     try:
         yield Database(connection)
     except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError) as error:
@@ -238,7 +239,9 @@ async def open_connection(
     address: MySQLAddress, program_name: str, *, local_infile: bool
 ) -> StreamingConnection:
     """Connect, make the session's settings and see that TLS is there when it was asked for."""
-    arguments = address.arguments()
+    # The driver's own timeout is `wait_for`, which before Python 3.12 may lose a cancellation, and
+    # it ends before the server's greeting.
+    arguments = address.arguments() | {"connect_timeout": None}
     connection = StreamingConnection(
         db=arguments.pop("database"),
         **arguments,
@@ -246,8 +249,9 @@ async def open_connection(
         program_name=program_name,
         local_infile=local_infile,
     )
-    await connection._connect()  # noqa: SLF001 - what aiomysql.connect() itself awaits
     try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            await connection._connect()  # noqa: SLF001 - what aiomysql.connect() itself awaits
         async with connection.cursor() as cursor:
             for statement in SESSION:
                 await cursor.execute(statement)

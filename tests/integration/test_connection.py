@@ -1,6 +1,7 @@
 """What a connection promises, on the real MySQL."""
 
 import asyncio
+import socket
 import warnings
 
 import pymysql
@@ -70,6 +71,17 @@ async def test_a_database_that_is_away_is_a_fault_that_may_pass() -> None:
     with pytest.raises(TransientFault, match=r"127\.0\.0\.1:1"):
         async with connect("mysql://user:password@127.0.0.1:1/nowhere"):
             pass
+
+
+async def test_a_database_that_takes_connections_and_says_nothing_is_one_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.mysql.connect.CONNECT_TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(TransientFault, match="no login within 0.2 s"):
+            async with asyncio.timeout(10), connect(f"mysql://user@127.0.0.1:{port}/nothing"):
+                pass
 
 
 async def test_tls_that_was_asked_for_is_not_done_without(database_url: str) -> None:
