@@ -28,7 +28,7 @@ WRITERS = ("first_load_id", "last_load_id")
 FIRST_SEEN = ("first_seen_load_id",)
 OF_THE_LOAD = frozenset({"source_version", *WRITERS})
 # By topic, the kinds and stages of history that its event tells of; a replay begins at one, too.
-TOLD_BY = {
+TOLD_BY: dict[str, set[tuple[str, str | None]]] = {
     "manifest.arrived": {("received", None), ("replayed", "validator")},
     "manifest.validated": {("finished", "validator"), ("replayed", "stager")},
     "staged": {("finished", "stager"), ("replayed", "upserter")},
