@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+import pymysql
+
 from crossdock.pipeline import STAGES
 from crossdock.stack import mysql_server
 from services.reporter.deliver import deliver_due
@@ -27,7 +29,7 @@ from shared.gcs_notification import Arrival, arrival_of, notification_of
 from shared.ledger.mysql import Ledger
 from shared.ledger.states import Load
 from shared.manifest import MANIFEST_NAME
-from shared.mysql.connect import Database, MySQLAddress, connect
+from shared.mysql.connect import Database, MySQLAddress, connect, redone
 from shared.mysql.migrate import migrate
 from shared.partners import Partners
 from shared.settings import Settings
@@ -96,7 +98,7 @@ class OneProcess:
         `settings` differ from the usual ones; `storage` is the bucket as the services see it, by
         default a folder.
         """
-        await self._clear()
+        await redone(self._clear)
         kept = storage or LameStorage(self.root, BUCKET)
         made = Settings(mysql_url=self.proxied_url, bucket=kept.bucket, **{**SHORT, **settings})
         bus = MemoryBus(max_attempts=5, backoff_seconds=0.05)
@@ -256,7 +258,8 @@ class Day:
             return self.manifests <= {(row["object"], row["generation"]) for row in decided}
 
         async def is_told() -> bool:
-            await self.database.execute(END_NOTICE_LEASES)
+            with suppress(pymysql.err.OperationalError):  # a sender met it; there is a next time
+                await self.database.execute(END_NOTICE_LEASES)
             return not await self.database.fetch_value(UNTOLD)
 
         await self.until(are_decided, "decided")

@@ -79,7 +79,7 @@ async def test_a_database_that_takes_connections_and_says_nothing_is_one_too(
     monkeypatch.setattr("shared.mysql.connect.CONNECT_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(TransientFault, match="no login within 0.2 s"):
+        with pytest.raises(TransientFault, match=r"no login within 0\.2 s"):
             async with asyncio.timeout(10), connect(f"mysql://user@127.0.0.1:{port}/nothing"):
                 pass
 
