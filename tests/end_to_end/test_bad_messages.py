@@ -107,7 +107,7 @@ async def test_a_message_for_an_unknown_load_is_recorded_and_acknowledged(
     before = await records(courier.database)
     answer = await push(courier.stack, "upserter", envelope(Event(load_id=load_id).body()))
     assert answer.status_code == 204
-    assert await kinds(courier.database, load_id) == ["unknown_load"]
+    assert (await kinds(courier.database, load_id))[-1] == "unknown_load"
     after = await records(courier.database)
     assert after == before | {"load_event": before["load_event"] + 1}
 
