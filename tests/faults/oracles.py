@@ -4,6 +4,7 @@ A run is finished when its loads are at their end and nothing moves any more.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +14,7 @@ from tests.drops import Drop
 from tests.faults.clean_run import (
     KEYS,
     PRODUCTION,
+    WITH_CHILDREN,
     Tables,
     brings_its_own_parents,
     clean_run,
@@ -27,6 +29,11 @@ DECIDED = frozenset({"taken", "history", "superseded", "refused"})
 WRITERS = ("first_load_id", "last_load_id")
 FIRST_SEEN = ("first_seen_load_id",)
 OF_THE_LOAD = frozenset({"source_version", *WRITERS})
+IDS = {
+    **{entity: f"SELECT * FROM crosswalk_keys_{entity}" for entity in WITH_CHILDREN},
+    "line_items": "SELECT source_system, source_line_item_id AS source_key, "
+    "line_item_id AS internal_id FROM line_items",
+}
 # By topic, the kinds and stages of history that its event tells of; a replay begins at one, too.
 TOLD_BY: dict[str, set[tuple[str, str | None]]] = {
     "manifest.arrived": {("received", None), ("replayed", "validator")},
@@ -112,6 +119,23 @@ async def contract_columns_in_created_at_order(run: FinishedRun, database: Datab
         if not clean.refused_parents:
             stands = await standing(database, source_system)
             found += _differences(_contract_columns(stands), _contract_columns(clean.tables))
+    return found
+
+
+async def every_key_has_its_id(run: FinishedRun, database: Database) -> list[str]:
+    """An id is the hash of its key, unless a collision gave it another."""
+    others = {
+        (row["entity"], row["source_system"], row["source_key"]): row["internal_id"]
+        for row in await database.fetch_all("SELECT * FROM identity_collision")
+    }
+    found: list[str] = []
+    for entity, question in IDS.items():
+        for row in await database.fetch_all(question):
+            key = (entity, row["source_system"], row["source_key"])
+            digest = hashlib.sha256("/".join(key).encode()).digest()
+            wanted = others.get(key, int.from_bytes(digest[:8]) >> 1)
+            if row["internal_id"] != wanted:
+                found.append(f"{'/'.join(key)} has the id {row['internal_id']}, not {wanted}")
     return found
 
 
@@ -245,6 +269,7 @@ async def dead_letters_have_reasons(run: FinishedRun, database: Database) -> lis
 ORACLES = (
     production_as_clean_run,
     contract_columns_in_created_at_order,
+    every_key_has_its_id,
     legal_history,
     fences_rise,
     events_tell_what_happened,

@@ -62,6 +62,10 @@ BENT = {
         "UPDATE customers SET city = 'Rye' WHERE city = 'Ely'",
         "UPDATE invoices SET vehicle_id = (SELECT MAX(vehicle_id) FROM vehicles)",
     ],
+    "every_key_has_its_id": [
+        "UPDATE line_items SET line_item_id = line_item_id + 1 LIMIT 1",
+        "INSERT INTO identity_collision VALUES ('customers', 'acme', 'C1', 7)",
+    ],
     "legal_history": [
         "DELETE FROM load_event WHERE kind = 'claimed' AND stage = 'stager' LIMIT 1",
         "UPDATE load_event SET run = 2 WHERE kind = 'finished' AND stage = 'upserter' LIMIT 1",
