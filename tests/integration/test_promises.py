@@ -20,6 +20,7 @@ from shared.mysql.connect import Database
 from shared.stage import Parts, run_stage
 from shared.sweep import sweep
 from tests.drops import Drop
+from tests.faults.one_process import LameStorage
 from tests.loads import arrival, run
 
 
@@ -36,7 +37,9 @@ async def test_a_message_is_answered_when_its_work_is_done_and_not_before(
 ) -> None:
     drop = Drop()
     drop.write(bucket_dir)
-    assert await validated(parts, drop) is Answer.DONE
+    slow = LameStorage(bucket_dir, parts.storage.bucket)
+    slow.held_seconds = {"vehicles.csv": 1.0}
+    assert await validated(replace(parts, storage=slow), drop) is Answer.DONE
     load = await parts.ledger.read(drop.load_id)
     assert load is not None
     assert (load.state, load.leased) == (State.VALIDATED, False)

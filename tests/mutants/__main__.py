@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import fnmatch
 import json
-import os
 import signal
 import sys
 import time
@@ -84,9 +83,9 @@ def _is_chosen(mutant: Mutant, patterns: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def _servers() -> Iterator[Mapping[str, str]]:
-    """The environment by which every run finds the same servers."""
+    """Servers for all runs: what has to stand in their environment to be found."""
     with started_servers() as servers:
-        yield {**os.environ, MYSQL_URL: servers.mysql_url, PUBSUB_HOST: servers.pubsub_host}
+        yield {MYSQL_URL: servers.mysql_url, PUBSUB_HOST: servers.pubsub_host}
 
 
 def _passes_without(chosen: Sequence[Mutant], environment: Mapping[str, str]) -> bool:

@@ -92,6 +92,7 @@ def junit(body: str) -> str:
         (of_tests(0, junit("")), (), False),
         (of_tests(1, junit('<failure message="assert 1 == 2"/>')), ("t",), False),
         (of_tests(1, junit('<failure message="ImportError: x"/>')), (), True),
+        (of_tests(1, junit('<failure message="Failed: Timeout (&gt;120.0s)"/>')), (), True),
         (of_tests(1, junit('<error message="fixture"/>')), (), True),
         (of_tests(4, ""), (), True),
     ],

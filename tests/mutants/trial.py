@@ -85,9 +85,13 @@ def run_cases(
 
 @contextmanager
 def copied_tree() -> Iterator[Path]:
-    """The files that git knows, as they lie here, in a folder that goes in the end."""
+    """The files that git knows or would take, as they lie here, in a folder that goes in the end."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=REPOSITORY, check=True, capture_output=True, text=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     with tempfile.TemporaryDirectory(prefix="crossdock-mutant-") as folder:
         tree = Path(folder).resolve()

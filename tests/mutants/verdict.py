@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from tests.faults.seed_worker import TRAIL
 from tests.faults.suite import BROKE_OFF, NEVER_STRUCK
 
-# A case that never came about says nothing of the bug, and neither does a patch that is no program.
-SHOWS_NOTHING: Final = frozenset({BROKE_OFF, NEVER_STRUCK})
-NO_PROGRAM: Final = re.compile(
+# A case that never came about says nothing of the bug, nor does a patch that is no program, nor a
+# test that a busy machine was too slow for.
+SHOWS_NOTHING: Final = frozenset({BROKE_OFF, NEVER_STRUCK, TRAIL})
+NO_FINDING: Final = re.compile(
     r"\b(SyntaxError|ImportError|ModuleNotFoundError|NameError|AttributeError|TypeError"
-    r"|ProgrammingError)\b"
+    r"|ProgrammingError)\b|Timeout \(>"
 )
 
 
@@ -52,7 +54,7 @@ def of_tests(status: int, junit: str) -> Verdict:
     if not cases or any(case.find("error") is not None for case in cases):
         return Verdict(broken=f"pytest ended with {status}: a test could not be run")
     return _of_complaints(
-        (case.get("name", ""), failure.get("message", ""))
+        (case.get("name", "").partition("[")[0], failure.get("message", ""))
         for case in cases
         for failure in case.iter("failure")
     )
@@ -61,7 +63,7 @@ def of_tests(status: int, junit: str) -> Verdict:
 def _of_complaints(complaints: Iterable[tuple[str, str]]) -> Verdict:
     by, broken = list[str](), None
     for who, what in complaints:
-        if who in SHOWS_NOTHING or NO_PROGRAM.search(what):
+        if who in SHOWS_NOTHING or NO_FINDING.search(what):
             broken = f"{who}: {what}"
         else:
             by.append(who)
