@@ -85,7 +85,7 @@ def run_cases(
 
 @contextmanager
 def copied_tree() -> Iterator[Path]:
-    """The files that git knows or would take, as they lie here, in a folder that goes in the end."""
+    """What git knows or would take, as it lies here, in a folder that goes in the end."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY,
