@@ -77,4 +77,4 @@ class SeededKind:
 
 
 SCHEDULES = SeededKind("schedule", 2_000, MUST_HAPPEN)
-LEDGER_LIVES = SeededKind("ledger", 50)
+LEDGER_LIVES = SeededKind("ledger", 20)
