@@ -6,12 +6,14 @@ can know stays open: a parent that is not in the drop counts as unresolved, and 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from crossdock.offline_rows import FileRows, JudgedRow, RejectedRow, open_rows
 from crossdock.pack import DropNotFound
 from services.validator.checks import (
     MOST_OBJECTS,
@@ -23,6 +25,7 @@ from services.validator.checks import (
 from services.validator.inspect import inspect_file
 from shared.contracts.model import Contract, Entity, contracts
 from shared.contracts.row_rules import (
+    MOST_ROWS_NAMED,
     Violation,
     copies_message,
     first_violation,
@@ -120,8 +123,8 @@ def check(
 ) -> CheckResult:
     """Judge a drop in a folder of this machine.
 
-    Files are streamed; the keys of all rows are held in memory, some 200 bytes for each row, and
-    as much again for each row that is rejected.
+    Files are streamed, and what one row tells of another stands in a temporary file, so memory
+    does not grow with the drop.
 
     Args:
         directory: the drop.
@@ -131,7 +134,7 @@ def check(
 
     Raises:
         DropNotFound: there is no such folder, or no manifest.json in it.
-        TransientFault: a file could not be read.
+        TransientFault: a file could not be read, or the temporary one not be written.
     """
     return asyncio.run(_check(locate(directory, partner), partners, now))
 
@@ -235,88 +238,64 @@ async def _files(
     return folder.files
 
 
-class _EntityRows:
-    """What is known of one file's rows while they stream by, and of all of them at the end.
+@dataclass(frozen=True, slots=True)
+class _CheckedFile:
+    """What is told of one file's rows."""
 
-    Of a rejected row its number, its key and the reason are held; messages are written at the end.
-    """
-
-    def __init__(self, entity: Entity, parent: "_EntityRows | None") -> None:
-        self.entity = entity
-        self.rows = 0
-        self.unresolved: set[int] = set()
-        self.rejected: dict[int, tuple[str, Violation]] = {}
-        self.rejected_keys: set[str] = set()
-        self._parent = parent
-        self._key_position = entity.header.index(entity.key)
-        self._parent_key_position = entity.header.index(entity.parent_key or entity.key)
-        self._duplicate = Violation("row.duplicate_key", entity.key)
-        self._parent_rejected = Violation("row.parent_rejected", entity.parent_key or "")
-        self._first_rows: dict[str, int] = {}
-        self._copies: dict[str, list[int]] = {}
-
-    def take(self, fields: Sequence[str]) -> None:
-        """Judge the next row as far as it can be judged before the file's end."""
-        self.rows += 1
-        key = fields[self._key_position]
-        first_row = self._first_rows.setdefault(key, self.rows)
-        if first_row != self.rows:
-            self._copies.setdefault(key, [first_row]).append(self.rows)
-        violation = first_violation(self.entity, fields)
-        if violation is not None:
-            self.rejected[self.rows] = (key, violation)
-        elif self._parent is not None:
-            self._look_up(self._parent, key, fields[self._parent_key_position])
-
-    def finish(self) -> None:
-        """Reject every copy of a key that stands twice, unless the row has an earlier code."""
-        for key, copies in self._copies.items():
-            for row_no in copies:
-                reject = self.rejected.get(row_no)
-                if reject is None or reject[1] is self._parent_rejected:
-                    self.rejected[row_no] = (key, self._duplicate)
-                    self.unresolved.discard(row_no)
-        self.rejected_keys = {key for key, _ in self.rejected.values()}
-
-    def rejects(self) -> list[Reject]:
-        """The first rejected rows, at most MOST_REJECTS_KEPT, in the order of the file."""
-        return [self._reject(row_no) for row_no in sorted(self.rejected)[:MOST_REJECTS_KEPT]]
-
-    def has(self, key: str) -> bool:
-        """Whether a row of the file has this key, rejected or not."""
-        return key in self._first_rows
-
-    def _look_up(self, parent: "_EntityRows", key: str, parent_key: str) -> None:
-        if not parent.has(parent_key):
-            self.unresolved.add(self.rows)
-        elif parent_key in parent.rejected_keys:
-            self.rejected[self.rows] = (key, self._parent_rejected)
-
-    def _reject(self, row_no: int) -> Reject:
-        key, reason = self.rejected[row_no]
-        if reason is self._duplicate:
-            copies = self._copies[key]
-            message = copies_message(self.entity, row_no, copies, len(copies))
-        elif reason is self._parent_rejected:
-            message = parent_rejected_message(self.entity)
-        else:
-            message = violation_message(self.entity, reason)
-        return Reject(self.entity.name, row_no, key, reason.column, reason.code, message)
+    entity: Entity
+    counts: EntityCheck
+    rejects: Sequence[Reject]
 
 
 async def _check_rows(
     storage: DirectoryStorage, contract: Contract, files: Mapping[str, ObjectInfo]
-) -> list[_EntityRows]:
-    checked: dict[str, _EntityRows] = {}
-    for entity in contract.entities:
-        rows = _EntityRows(entity, None if entity.parent is None else checked[entity.parent])
-        pinned = files[entity.file_name]
-        async for records in _records(storage.read(pinned.name, pinned.generation), entity):
-            for record in records:
-                rows.take(fields_of(record))
-        rows.finish()
-        checked[entity.name] = rows
-    return list(checked.values())
+) -> list[_CheckedFile]:
+    checked = []
+    with open_rows() as database:
+        for entity in contract.entities:
+            rows = FileRows(database, entity)
+            pinned = files[entity.file_name]
+            async for records in _records(storage.read(pinned.name, pinned.generation), entity):
+                rows.add(_judged(entity, records))
+            rows.judge()
+            checked.append(
+                _CheckedFile(entity, EntityCheck(*rows.counts()), _rejects(entity, rows))
+            )
+    return checked
+
+
+def _judged(entity: Entity, records: Iterable[bytes]) -> Iterator[JudgedRow]:
+    key = entity.header.index(entity.key)
+    parent_key = None if entity.parent_key is None else entity.header.index(entity.parent_key)
+    for record in records:
+        fields = fields_of(record)
+        violation = first_violation(entity, fields)
+        yield (
+            fields[key],
+            None if parent_key is None else fields[parent_key],
+            None if violation is None else violation.code,
+            None if violation is None else violation.column,
+        )
+
+
+def _rejects(entity: Entity, rows: FileRows) -> list[Reject]:
+    """The first rejected rows, at most MOST_REJECTS_KEPT, in the order of the file."""
+    count_copies = cache(rows.count_copies)  # asked of a key's first row, so once for each key
+
+    def message(row: RejectedRow) -> str:
+        match row.code:
+            case "row.duplicate_key":
+                copy_rows = rows.first_copies(row.row_no, MOST_ROWS_NAMED + 1)
+                return copies_message(entity, row.row_no, copy_rows, count_copies(copy_rows[0]))
+            case "row.parent_rejected":
+                return parent_rejected_message(entity)
+            case _:
+                return violation_message(entity, Violation(row.code, row.column))
+
+    return [
+        Reject(entity.name, row.row_no, row.source_key, row.column, row.code, message(row))
+        for row in rows.first_rejected(MOST_REJECTS_KEPT)
+    ]
 
 
 async def _records(chunks: AsyncIterator[bytes], entity: Entity) -> AsyncIterator[list[bytes]]:
@@ -326,18 +305,17 @@ async def _records(chunks: AsyncIterator[bytes], entity: Entity) -> AsyncIterato
     yield reader.finish()
 
 
-def _result(load_id: str, checked: Iterable[_EntityRows], limit: RejectLimit) -> CheckResult:
+def _result(load_id: str, checked: Iterable[_CheckedFile], limit: RejectLimit) -> CheckResult:
     failure = None
     entities: dict[str, EntityCheck] = {}
     rejects: list[Reject] = []
-    for rows in checked:
-        name, rejected = rows.entity.name, len(rows.rejected)
-        entities[name] = EntityCheck(rows.rows, rejected, len(rows.unresolved))
-        kept = rows.rejects()
-        rejects += kept
+    for file in checked:
+        counts = entities[file.entity.name] = file.counts
+        rejects += file.rejects
         try:
-            limit.check(rows.entity.file_name, rows=rows.rows, rejected=rejected)
+            limit.check(file.entity.file_name, rows=counts.rows, rejected=counts.rejected)
         except Rejected as over:
-            first = replace(over.failure, row=kept[0].row_no, column=kept[0].column)
+            place = file.rejects[0]
+            first = replace(over.failure, row=place.row_no, column=place.column)
             failure = failure or first
     return CheckResult(load_id, failure, entities, rejects)

@@ -23,6 +23,7 @@ from typing import Any
 import structlog
 
 from crossdock.offline_check import CheckResult, check
+from crossdock.offline_rows import MOST_KEY_CHARACTERS_KEPT
 from crossdock.pipeline import Ending
 from shared.clock import now
 from shared.errors import Failure
@@ -247,7 +248,7 @@ async def by_the_services(bench: Bench, package: Package) -> Verdict:
                 it["code"],
                 it["column_name"],
                 it["message"],
-                it["source_key"],
+                it["source_key"][:MOST_KEY_CHARACTERS_KEPT],
             )
             for it in rejects
         },

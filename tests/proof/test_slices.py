@@ -8,7 +8,8 @@ from tests.proof.tally import Compare
 
 SEED = 1
 MEGABYTES_64 = 64_000_000
-QUICK_GIANTS = [giant for giant in GIANTS if not giant.bytes_a_row]
+# So few usual rows show nothing of what a check keeps of each; the long keys do.
+QUICK_GIANTS = [giant for giant in GIANTS if giant.name != "usual rows, check"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """What `check` says, on real folders."""
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from crossdock.offline_check import MOST_REJECTS_KEPT, EntityCheck, check, partner_of
+from crossdock.offline_rows import CACHE_KIB, MOST_KEY_CHARACTERS_KEPT
 from crossdock.pack import DropNotFound
+from shared.errors import TransientFault
 from shared.manifest import MAX_MANIFEST_BYTES
 from shared.partners import Partner, Partners
 from tests.unit.local_drops import CLEAN, NOW, V1, Drop, customer, invoice, line_item, row, vehicle
@@ -257,6 +261,21 @@ def test_a_rejected_parent_takes_its_children_with_it(drop: Drop) -> None:
     ]
 
 
+def test_the_copies_of_a_key_take_their_children_with_them(drop: Drop) -> None:
+    drop.write("customers", customer("C1"), customer("C2"), customer("C2"))
+    drop.write("vehicles", vehicle("V1", "C1"), vehicle("V2", "C2"), vehicle("V3", "C3"))
+    drop.pack()
+
+    result = drop.check()
+
+    assert [(it.source_key, it.code) for it in result.rejects] == [
+        ("C2", "row.duplicate_key"),
+        ("C2", "row.duplicate_key"),
+        ("V2", "row.parent_rejected"),
+    ]
+    assert result.entities["vehicles"] == EntityCheck(rows=3, rejected=1, unresolved=1)
+
+
 def test_an_earlier_code_wins_over_a_rejected_parent(drop: Drop) -> None:
     drop.write("customers", customer("C1", country="DEU"))
     drop.write(
@@ -334,6 +353,39 @@ def test_stored_rejects_are_capped_and_their_count_is_exact(drop: Drop) -> None:
     assert result.entities["customers"].rejected == count
     assert len(result.rejects) == MOST_REJECTS_KEPT
     assert result.rejects[-1].row_no == MOST_REJECTS_KEPT
+
+
+def test_of_a_key_far_too_long_the_beginning_is_told_and_all_of_it_compared(drop: Drop) -> None:
+    beginning = "é" * MOST_KEY_CHARACTERS_KEPT
+    drop.write("customers", customer("C1"), customer(f"{beginning}1"), customer(f"{beginning}2"))
+    drop.write("vehicles", vehicle("V1", "C1"), vehicle(f"{beginning}1", f"{beginning}3"))
+    drop.pack()
+
+    result = drop.check()
+
+    assert [(it.source_key, it.code) for it in result.rejects] == [(beginning, "row.too_long")] * 3
+    assert result.entities["customers"] == EntityCheck(rows=3, rejected=2, unresolved=0)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process can grow; left before pytest writes its next line, perhaps to one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_without_room_is_told_with_what_to_do(drop: Drop) -> None:
+    key = "x" * 60_000
+    drop.write("customers", *(customer(f"{key}{i}") for i in range(CACHE_KIB * 1_024 // 60_000)))
+    drop.pack()
+
+    problem = r"temporary file .* name another folder in TMPDIR$"
+    with full_disk(), pytest.raises(TransientFault, match=problem):
+        drop.check()
 
 
 def test_odd_but_legal_texts_are_taken(drop: Drop) -> None:
