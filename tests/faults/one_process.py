@@ -146,11 +146,15 @@ class LameStorage(DirectoryStorage):
     """A folder that is slow with the files in `held_seconds`, and may take nothing."""
 
     held_seconds: Mapping[str, float] = {}
+    holds = False
     refuses_writes = False
     refusals = 0
 
     async def read(self, name: str, generation: int) -> AsyncIterator[bytes]:
-        await asyncio.sleep(self.held_seconds.get(name.rpartition("/")[2], 0))
+        if held_seconds := self.held_seconds.get(name.rpartition("/")[2]):
+            self.holds = True
+            await asyncio.sleep(held_seconds)
+            self.holds = False
         async for chunk in super().read(name, generation):
             yield chunk
 

@@ -165,11 +165,17 @@ async def replayed(day: Day) -> None:
 
 
 async def taken_over(day: Day) -> None:
-    """A replay comes while a worker has the load."""
+    """A replay comes while a worker is at its work."""
     _hold(day)
     day.open()
     await day.arrive(Drop())
     await day.until_row("state = 'validated' AND lease_until > NOW(6)")
+    storage = _storage(day)
+
+    async def holds() -> bool:
+        return storage.holds
+
+    await day.until(holds, "held")
     await day.deliver(STAGER, Event(load_id="load-1", reason="a drill"))
     await day.end()
 
