@@ -99,11 +99,17 @@ def _passes_without(chosen: Sequence[Mutant], environment: Mapping[str, str]) ->
 def _try_all(chosen: Sequence[Mutant], environment: Mapping[str, str], jobs: int) -> list[Trial]:
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(try_mutant, one, environment) for one in chosen]
-        for done, future in enumerate(as_completed(futures), start=1):
-            trial = future.result()
-            end = ", ".join(trial.verdict.caught_by) or trial.verdict.broken or "survived"
-            sys.stderr.write(f"{done} of {len(chosen)}: {trial.mutant.name}: {end}\n")
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                trial = future.result()
+                sys.stderr.write(f"{done} of {len(chosen)}: {trial.mutant.name}: {_end(trial)}\n")
+        finally:
+            pool.shutdown(cancel_futures=True)  # where it is broken off, nothing more begins
         return [future.result() for future in futures]
+
+
+def _end(trial: Trial) -> str:
+    return ", ".join(trial.verdict.caught_by) or trial.verdict.broken or "survived"
 
 
 def _told(trials: Sequence[Trial], seconds: float) -> dict[str, Any]:
