@@ -29,7 +29,10 @@ DESCRIPTION = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; 1 if a mutant survived, 3 if the tree fails without one."""
-    options = _options().parse_args(arguments)
+    parser = _options()
+    options = parser.parse_args(arguments)
+    if options.write and options.only:
+        parser.error("the page tells of all mutants: leave out --only")
     chosen = [one for one in mutants() if _is_chosen(one, options.only)]
     if options.list:
         sys.stdout.writelines(f"{one.name}: {one.bug}\n" for one in chosen)
