@@ -7,6 +7,7 @@ can know stays open: a parent that is not in the drop counts as unresolved, and 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -195,6 +196,8 @@ def _claims(path: Path) -> dict[str, str]:
 
 
 async def _check(folder: DropFolder, partners: Partners, now: datetime) -> CheckResult:
+    # Threads take turns here, and each that has read would keep memory of its own.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
     try:
         return await _judge(folder, partners, now)
     except Rejected as rejected:

@@ -13,7 +13,7 @@ from shared.contracts.model import Entity
 from shared.errors import TransientFault
 from shared.mysql.queries import load_queries
 
-CACHE_KIB: Final = 16 * 1024
+CACHE_KIB: Final = 8 * 1024
 MOST_KEY_CHARACTERS_KEPT: Final = 200
 
 # A row's key, its parent's key, and the code and column of what is wrong with it by itself.
