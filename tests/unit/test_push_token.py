@@ -137,7 +137,7 @@ async def test_no_token_is_401(key: SigningKey, authorization: str | None) -> No
         {"iss": "https://issuer.example"},
         {"iss": None},
         {"exp": int(time.time()) - 60},
-        {"iat": int(time.time()) + 600, "exp": int(time.time()) + 3600},
+        {"iat": int(time.time()) + 36_000, "exp": int(time.time()) + 40_000},
         {"exp": None},
         {"email": "someone@project.iam.example"},
         {"email": None},
