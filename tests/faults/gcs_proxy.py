@@ -16,6 +16,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import httpx
 
+from tests.faults.relay import Relay
+
 _HEAD_ENDS = b"\r\n\r\n"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _METADATA, _MEDIA = "/storage/v1/b/", "/download/storage/v1/b/"
@@ -70,22 +72,17 @@ class GcsProxy:
     strikes: int = 0
     _armed: ReadFault | None = None
     _passed: int = 0
-    _sessions: set["asyncio.Task[None]"] = field(default_factory=set)
-    _server: asyncio.Server | None = None
+    _relay: Relay | None = None
 
     async def start(self) -> int:
         """Listen on a free port of the loopback and return it."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        self._relay = Relay(self.host, self.port, self._converse)
+        return await self._relay.start()
 
     async def close(self) -> None:
         """Stop listening and drop every connection."""
-        if self._server is not None:
-            self._server.close()
-        for session in self._sessions:
-            session.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
+        if self._relay is not None:
+            await self._relay.close()
 
     def arm(self, fault: ReadFault) -> None:
         """Strike so from now on."""
@@ -112,24 +109,15 @@ class GcsProxy:
         self.strikes += 1
         return fault
 
-    async def _serve(
-        self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter
+    async def _converse(
+        self,
+        client_in: asyncio.StreamReader,
+        client_out: asyncio.StreamWriter,
+        server_in: asyncio.StreamReader,
+        server_out: asyncio.StreamWriter,
     ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._sessions.add(task)
-        try:
-            server_in, server_out = await asyncio.open_connection(self.host, self.port)
-            try:
-                while True:
-                    await self._pass_one(client_in, client_out, server_in, server_out)
-            finally:
-                server_out.transport.abort()
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # one side has gone, or was cut off: the other follows
-        finally:
-            client_out.close()
-            self._sessions.discard(task)
+        while True:
+            await self._pass_one(client_in, client_out, server_in, server_out)
 
     async def _pass_one(
         self,

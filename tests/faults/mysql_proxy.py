@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from shared.errors import TransientFault
 from shared.mysql.connect import connect
+from tests.faults.relay import Relay
 
 _FRAME_HEAD_BYTES = 4
 _FULL_FRAME_BYTES = 0xFFFFFF
@@ -74,22 +75,17 @@ class MySQLProxy:
     seen: Counter[str] = field(default_factory=Counter)
     _armed: list[StatementFault] = field(default_factory=list)
     _passed: Counter[str] = field(default_factory=Counter)
-    _sessions: set["asyncio.Task[None]"] = field(default_factory=set)
-    _server: asyncio.Server | None = None
+    _relay: Relay | None = None
 
     async def start(self) -> int:
         """Listen on a free port of the loopback and return it."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        self._relay = Relay(self.host, self.port, self._converse)
+        return await self._relay.start()
 
     async def close(self) -> None:
         """Stop listening and drop every connection."""
-        if self._server is not None:
-            self._server.close()
-        for session in self._sessions:
-            session.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
+        if self._relay is not None:
+            await self._relay.close()
 
     def arm(self, *faults: StatementFault) -> None:
         """Strike so from now on, each fault once.
@@ -123,24 +119,15 @@ class MySQLProxy:
                 return fault
         return None
 
-    async def _serve(
-        self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter
+    async def _converse(
+        self,
+        client_in: asyncio.StreamReader,
+        client_out: asyncio.StreamWriter,
+        server_in: asyncio.StreamReader,
+        server_out: asyncio.StreamWriter,
     ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._sessions.add(task)
-        try:
-            server_in, server_out = await asyncio.open_connection(self.host, self.port)
-            try:
-                client, server = _Wire(client_in, client_out), _Wire(server_in, server_out)
-                await _Session(self, client, server).serve()
-            finally:
-                server_out.transport.abort()
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # one side has gone, or was cut off: the other follows
-        finally:
-            client_out.close()
-            self._sessions.discard(task)
+        client, server = _Wire(client_in, client_out), _Wire(server_in, server_out)
+        await _Session(self, client, server).serve()
 
 
 @dataclass(frozen=True, slots=True)
