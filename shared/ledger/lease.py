@@ -20,7 +20,7 @@ import structlog
 from shared.errors import LeaseLost
 from shared.events import StageName
 from shared.ledger.states import Load
-from shared.mysql.connect import MySQLAddress
+from shared.mysql.connect import SESSION, MySQLAddress
 from shared.mysql.queries import load_queries
 
 log = structlog.get_logger()
@@ -126,6 +126,7 @@ class _Heart:
         return pymysql.connect(
             **MySQLAddress.parse(self.url).arguments(),
             autocommit=True,
+            init_command=SESSION,
             read_timeout=max(1, self.lease_seconds),
             program_name="crossdock:heartbeat",
         )

@@ -27,27 +27,10 @@ import pymysql
 
 from shared.errors import TransientFault
 from shared.mysql.local_infile import StreamingConnection
+from shared.mysql.queries import load_queries
 
 CONNECT_TIMEOUT_SECONDS = 10
-# A process that froze in a transaction holds its locks for as long, not for the server's 8 hours.
-LONGEST_SILENCE_SECONDS = 120
-SQL_MODES = (
-    "STRICT_ALL_TABLES",
-    "NO_ZERO_DATE",
-    "NO_ZERO_IN_DATE",
-    "ERROR_FOR_DIVISION_BY_ZERO",
-    "NO_ENGINE_SUBSTITUTION",
-    "ONLY_FULL_GROUP_BY",
-)
-SESSION = (
-    "SET NAMES utf8mb4 COLLATE utf8mb4_0900_bin",
-    f"SET SESSION sql_mode = '{','.join(SQL_MODES)}'",
-    "SET SESSION transaction_isolation = 'READ-COMMITTED'",
-    "SET SESSION time_zone = '+00:00'",
-    "SET SESSION innodb_lock_wait_timeout = 20",
-    "SET SESSION lock_wait_timeout = 60",
-    f"SET SESSION wait_timeout = {LONGEST_SILENCE_SECONDS}",
-)
+SESSION = load_queries("shared.mysql", "session.sql")["settings"]
 DUPLICATE_ENTRY = 1062
 LOCK_CONFLICTS = frozenset({1205, 1213})
 MOST_TRIES = 4
@@ -253,8 +236,7 @@ async def open_connection(
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await connection._connect()  # noqa: SLF001 - what aiomysql.connect() itself awaits
         async with connection.cursor() as cursor:
-            for statement in SESSION:
-                await cursor.execute(statement)
+            await cursor.execute(SESSION)
             if address.ssl_required:
                 await _require_tls(cursor)
     except BaseException:

@@ -28,8 +28,6 @@ BARE: Final[Mapping[str, int]] = {
     "BEGIN": 3,
     "COMMIT": 8,
     "ROLLBACK": 1,
-    "SET NAMES": 2,
-    "SET SESSION": 2,
     "SELECT NOW": 2,
     "SELECT @@WARNING_COUNT": 1,
     "KILL CONNECTION": 1,
