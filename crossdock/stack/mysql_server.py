@@ -21,6 +21,7 @@ from crossdock.stack import processes
 from crossdock.stack.errors import StackError
 from crossdock.stack.mysql_binaries import MySQLServerProgram, find_or_fetch
 from shared.mysql.connect import MySQLAddress
+from shared.mysql.tls import BlockingConnection
 
 PROCESS = "mysql"
 ACCOUNT = "crossdock"
@@ -126,7 +127,7 @@ def accepts_connections(url: str) -> bool:
 def _execute(url: str, statement: str) -> None:
     arguments = MySQLAddress.parse(url).arguments()
     del arguments["database"]  # the one named may be the one to be made
-    connection = pymysql.connect(**arguments, autocommit=True)
+    connection = BlockingConnection(**arguments, autocommit=True)
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement)

@@ -12,7 +12,6 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import pymysql
 import structlog
@@ -22,10 +21,9 @@ from shared.events import StageName
 from shared.ledger.states import Load
 from shared.mysql.connect import SESSION, MySQLAddress
 from shared.mysql.queries import load_queries
+from shared.mysql.tls import BlockingConnection
 
 log = structlog.get_logger()
-
-Connection: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
 
 SQL = load_queries("shared.ledger", "ledger.sql")
 
@@ -106,7 +104,7 @@ class _Heart:
     stop: threading.Event
 
     def beat(self, give_up: Callable[[], None]) -> None:
-        connection: Connection | None = None
+        connection: BlockingConnection | None = None
         while not self.stop.wait(self.heartbeat_seconds):
             try:
                 connection = connection or self._connect()
@@ -122,8 +120,8 @@ class _Heart:
             with suppress(pymysql.err.Error):
                 connection.close()
 
-    def _connect(self) -> Connection:
-        return pymysql.connect(
+    def _connect(self) -> BlockingConnection:
+        return BlockingConnection(
             **MySQLAddress.parse(self.url).arguments(),
             autocommit=True,
             init_command=SESSION,
@@ -131,7 +129,7 @@ class _Heart:
             program_name="crossdock:heartbeat",
         )
 
-    def _fence_was_passed(self, connection: Connection) -> bool:
+    def _fence_was_passed(self, connection: BlockingConnection) -> bool:
         keys = {
             "lease_seconds": self.lease_seconds,
             "load_id": self.claim.load.load_id,

@@ -221,7 +221,7 @@ async def connect(
 async def open_connection(
     address: MySQLAddress, program_name: str, *, local_infile: bool
 ) -> StreamingConnection:
-    """Connect, make the session's settings and see that TLS is there when it was asked for."""
+    """Connect and make the session's settings."""
     # The driver's own timeout is `wait_for`, which before Python 3.12 may lose a cancellation, and
     # it ends before the server's greeting.
     arguments = address.arguments() | {"connect_timeout": None}
@@ -237,16 +237,7 @@ async def open_connection(
             await connection._connect()  # noqa: SLF001 - what aiomysql.connect() itself awaits
         async with connection.cursor() as cursor:
             await cursor.execute(SESSION)
-            if address.ssl_required:
-                await _require_tls(cursor)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-async def _require_tls(cursor: Any) -> None:
-    await cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_version'")
-    status = await cursor.fetchone()
-    if not status or not status[1]:
-        raise TransientFault("TLS was asked for, but the server gave none")

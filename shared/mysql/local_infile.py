@@ -17,6 +17,8 @@ from aiomysql.connection import MySQLResult
 from pymysql.err import OperationalError
 from pymysql.protocol import LoadLocalPacketWrapper
 
+from shared.mysql.tls import insist_on_tls
+
 PACKET_BYTES = 64 * 1024
 _INFO = re.compile(r"Records: (\d+) +Deleted: (\d+) +Skipped: (\d+) +Warnings: (\d+)")
 
@@ -45,7 +47,10 @@ class _StreamingResult(MySQLResult):  # type: ignore[misc]
 
 
 class StreamingConnection(aiomysql.Connection):  # type: ignore[misc]
-    """An aiomysql connection that sends no file of this machine, only a stream it was given."""
+    """An aiomysql connection that sends no file of this machine, only a stream it was given.
+
+    Where it was given a TLS context, it sends no password without TLS either.
+    """
 
     _stream: tuple[str, AsyncIterator[bytes]] | None = None
 
@@ -95,6 +100,11 @@ class StreamingConnection(aiomysql.Connection):  # type: ignore[misc]
         if self._writer is not None:
             self._writer.transport.abort()
         self.close()
+
+    async def _get_server_information(self) -> None:
+        await super()._get_server_information()
+        if self._ssl_context:
+            insist_on_tls(self.server_capabilities)
 
     async def _read_query_result(self, unbuffered: bool = False) -> None:
         assert not unbuffered, "results are read whole"

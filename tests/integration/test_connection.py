@@ -1,14 +1,23 @@
 """What a connection promises, on the real MySQL."""
 
 import asyncio
+import queue
 import socket
+import socketserver
+import struct
+import threading
 import warnings
+from collections.abc import Iterator
+from typing import cast
 
 import pymysql
 import pytest
+from pymysql.constants import CLIENT
 
 from shared.errors import TransientFault
+from shared.ledger.lease import Claim, _Heart
 from shared.mysql.connect import Database, MySQLAddress, connect
+from shared.mysql.tls import BlockingConnection
 
 
 async def test_every_session_is_strict_and_says_its_settings(database: Database) -> None:
@@ -88,6 +97,59 @@ async def test_tls_that_was_asked_for_is_not_done_without(database_url: str) -> 
     with pytest.raises((TransientFault, pymysql.err.MySQLError)):
         async with connect(database_url + "?ssl=required"):
             pass
+
+
+@pytest.fixture
+def stripped_server() -> Iterator[tuple[str, "queue.Queue[bytes]"]]:
+    """A MySQL whose greeting was robbed of its offer of TLS: its URL, and what clients told it."""
+    offers = CLIENT.CAPABILITIES & ~CLIENT.SSL
+    greeting = struct.pack(
+        "<B6sI8sxHBHHB10x12sx22s", 10, b"9.7.4", 7, b"saltsalt", offers & 0xFFFF, 255, 2,
+        offers >> 16, 21, b"saltsaltsalt", b"caching_sha2_password",
+    )  # fmt: skip
+    told: queue.Queue[bytes] = queue.Queue()
+
+    class Greeter(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(struct.pack("<I", len(greeting)) + greeting)
+            told.put(self.request.recv(4096))
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Greeter) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"mysql://user:password@127.0.0.1:{server.server_address[1]}/db", told
+        server.shutdown()
+        thread.join()
+
+
+async def test_who_strips_tls_from_a_greeting_is_told_nothing(
+    stripped_server: tuple[str, "queue.Queue[bytes]"],
+) -> None:
+    url, told = stripped_server
+    with pytest.raises(TransientFault, match="the server offers none"):
+        async with connect(url + "?ssl=required"):
+            pass
+    assert await asyncio.to_thread(told.get, timeout=10) == b""
+
+
+def test_he_is_told_nothing_by_a_heartbeat_either(
+    stripped_server: tuple[str, "queue.Queue[bytes]"],
+) -> None:
+    url, told = stripped_server
+    nobodys = cast("Claim", None)
+    heart = _Heart(nobodys, url + "?ssl=required", 2, 1, threading.Event())
+    with pytest.raises(pymysql.err.OperationalError, match="the server offers none"):
+        heart._connect()
+    assert told.get(timeout=10) == b""
+
+
+def test_without_ssl_required_the_same_server_gets_a_login(
+    stripped_server: tuple[str, "queue.Queue[bytes]"],
+) -> None:
+    url, told = stripped_server
+    with pytest.raises(pymysql.err.OperationalError, match="Lost connection"):
+        BlockingConnection(**MySQLAddress.parse(url).arguments())
+    assert b"caching_sha2_password" in told.get(timeout=10)
 
 
 @pytest.mark.parametrize(
