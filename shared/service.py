@@ -15,7 +15,9 @@ from shared.dead_letters import keep_request
 from shared.errors import TransientFault
 from shared.events import Topic
 from shared.ledger.mysql import Ledger
+from shared.ledger.takeover import REMEDY, Sight
 from shared.logs import set_up_logs
+from shared.mysql.connect import connect
 from shared.mysql.migrate import schema_differences
 from shared.partners import load_partners
 from shared.push import TokenVerifier, create_push_router, turn_away
@@ -105,12 +107,16 @@ async def _live() -> dict[str, str]:
 async def _ready(mysql_url: str) -> Response:
     try:
         differences = await schema_differences(mysql_url)
+        async with connect(mysql_url) as database:
+            sight = await Sight.of(database)
     except TransientFault as fault:
         return _status(HTTPStatus.SERVICE_UNAVAILABLE, f"the database is unreachable: {fault}")
     if differences:
         return _status(
             HTTPStatus.SERVICE_UNAVAILABLE, "the schema is not current: run `crossdock migrate`"
         )
+    if sight.problem:
+        return _status(HTTPStatus.SERVICE_UNAVAILABLE, f"{sight.problem}. {REMEDY}")
     return _status(HTTPStatus.OK, "ready")
 
 

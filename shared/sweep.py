@@ -7,7 +7,8 @@ from shared import outbox
 from shared.events import Topic
 from shared.gcs_notification import arrival_of, notification_of
 from shared.ledger.delivery import is_due
-from shared.ledger.mysql import kill_connections, load_of
+from shared.ledger.mysql import load_of
+from shared.ledger.takeover import kill_connections
 from shared.mysql.connect import connect
 from shared.mysql.queries import load_queries
 from shared.stage import Parts

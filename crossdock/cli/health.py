@@ -20,6 +20,7 @@ from crossdock.stack.topology import ACK_DEADLINE_SECONDS, LETTER_PATH, PUSH_PAT
 from shared.clock import now
 from shared.errors import TransientFault
 from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS, Topic
+from shared.ledger.takeover import REMEDY, Sight
 from shared.mysql.connect import connect
 from shared.mysql.migrate import schema_differences
 from shared.settings import Settings
@@ -33,8 +34,7 @@ ANSWER_SECONDS = 5.0
 START_THE_STACK = "Start it: `crossdock up` (local stack); else mend the setting or the network."
 
 MYSQL_FACTS = """SELECT VERSION() AS version, @@GLOBAL.local_infile AS local_infile,
-    @@SESSION.sql_mode AS sql_mode, @@GLOBAL.max_allowed_packet AS packet_bytes,
-    @@GLOBAL.performance_schema AS performance_schema, NOW(6) AS now"""
+    @@SESSION.sql_mode AS sql_mode, @@GLOBAL.max_allowed_packet AS packet_bytes, NOW(6) AS now"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class MySQLFacts:
     local_infile: bool
     sql_mode: str
     packet_bytes: int
-    performance_schema: bool
+    sight: Sight
     clock_skew_seconds: float
     schema_differences: Sequence[str]
 
@@ -79,6 +79,7 @@ async def read_mysql(mysql_url: str) -> MySQLFacts:
         asked_at = now()
         row = await database.fetch_one(MYSQL_FACTS)
         answered_at = now()
+        sight = await Sight.of(database)
     assert row is not None, "a SELECT without FROM has one row"
     here = asked_at + (answered_at - asked_at) / 2
     return MySQLFacts(
@@ -86,7 +87,7 @@ async def read_mysql(mysql_url: str) -> MySQLFacts:
         local_infile=bool(row["local_infile"]),
         sql_mode=row["sql_mode"],
         packet_bytes=row["packet_bytes"],
-        performance_schema=bool(row["performance_schema"]),
+        sight=sight,
         clock_skew_seconds=(row["now"].replace(tzinfo=UTC) - here).total_seconds(),
         schema_differences=await schema_differences(mysql_url),
     )
@@ -121,9 +122,9 @@ def judge_mysql(facts: MySQLFacts) -> Iterator[Check]:
     )
     yield _judged(
         "mysql performance_schema",
-        facts.performance_schema,
-        "on" if facts.performance_schema else "off",
-        "Start the server with performance_schema = ON: a dead worker's connection is found by it.",
+        facts.sight.problem is None,
+        facts.sight.problem or "shows connections by their names",
+        REMEDY,
     )
     yield _judged(
         "mysql clock",

@@ -12,7 +12,7 @@ import pymysql
 from shared import outbox
 from shared.errors import Failure, LeaseLost, TransientFault, Waiting
 from shared.ledger.delivery import Delivery, Verdict, decide
-from shared.ledger.lease import Claim, new_token, program_name
+from shared.ledger.lease import Claim, new_token
 from shared.ledger.states import (
     MILESTONE,
     TOPIC_OF,
@@ -22,6 +22,7 @@ from shared.ledger.states import (
     as_replayed,
     state_after_failure,
 )
+from shared.ledger.takeover import kill_connections
 from shared.manifest import is_load_id
 from shared.mysql.connect import DUPLICATE_ENTRY, Database, Row, connect
 from shared.mysql.queries import load_queries
@@ -86,7 +87,7 @@ class Ledger:
         A killed client's statement goes on in the server, and with it its locks.
 
         Raises:
-            TransientFault: it is still there after DEAD_WORKER_SECONDS.
+            TransientFault: it is still there after DEAD_WORKER_SECONDS, or could not be found.
         """
         if claim.predecessor is not None:
             await self._end_connections(claim.predecessor)
@@ -346,25 +347,6 @@ async def _wake_waiting(database: Database, load: Load) -> None:
     values = {"source_system": load.source_system, "load_id": load.load_id}
     if await database.execute(SQL["wake_waiting"], values):
         await database.execute(SQL["rearm_woken"], values)
-
-
-async def kill_connections(database: Database, token: str) -> bool:
-    """Kill the connections of the worker with this token; False when there are none any more.
-
-    What one of them had open is there, with its locks, until it is rolled back.
-    """
-    rows = await database.fetch_all(SQL["connections_of"], {"program_name": program_name(token)})
-    for row in rows:
-        await _kill(database, row["id"])
-    return bool(rows)
-
-
-async def _kill(database: Database, connection_id: int) -> None:
-    try:
-        await database.execute("KILL CONNECTION %(id)s", {"id": connection_id})
-    except pymysql.err.OperationalError as error:
-        if error.args[0] != pymysql.constants.ER.NO_SUCH_THREAD:
-            raise
 
 
 def _keys(claim: Claim) -> dict[str, Any]:

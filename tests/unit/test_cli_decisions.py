@@ -19,6 +19,7 @@ from shared.errors import Failure
 from shared.events import StageName, Topic
 from shared.ledger.arrivals import ManifestFacts
 from shared.ledger.states import Load
+from shared.ledger.takeover import Sight
 from tests.unit.test_ledger_decisions import (
     FAILED,
     RECEIVED,
@@ -251,7 +252,7 @@ GOOD_MYSQL = MySQLFacts(
     local_infile=True,
     sql_mode="STRICT_TRANS_TABLES,STRICT_ALL_TABLES",
     packet_bytes=67_108_864,
-    performance_schema=True,
+    sight=Sight(performance_schema=True, announced_bytes=512, sees_itself=True),
     clock_skew_seconds=-0.2,
     schema_differences=(),
 )
@@ -269,7 +270,10 @@ def test_a_database_as_it_must_be_passes_every_check() -> None:
         ({"local_infile": False}, "mysql local_infile", "SET PERSIST local_infile"),
         ({"sql_mode": "ANSI"}, "mysql sql_mode", "proxy"),
         ({"packet_bytes": 1_048_576}, "mysql max_allowed_packet", "max_allowed_packet"),
-        ({"performance_schema": False}, "mysql performance_schema", "performance_schema"),
+        ({"sight": Sight(False, 512, False)}, "mysql performance_schema", "= ON"),
+        ({"sight": Sight(True, 0, False)}, "mysql performance_schema", "attrs_size = 256"),
+        ({"sight": Sight(True, 255, True)}, "mysql performance_schema", "attrs_size = 256"),
+        ({"sight": Sight(True, 512, False)}, "mysql performance_schema", "proxy"),
         ({"clock_skew_seconds": 31.0}, "mysql clock", "NTP"),
         ({"clock_skew_seconds": -31.0}, "mysql clock", "NTP"),
         ({"schema_differences": ["0002"]}, "schema", "crossdock migrate"),
