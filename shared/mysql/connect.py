@@ -6,18 +6,16 @@ about 35 ms beside a stage's seconds.
 
 import asyncio
 import random
-import re
 import ssl
 from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -34,7 +32,6 @@ SESSION = load_queries("shared.mysql", "session.sql")["settings"]
 DUPLICATE_ENTRY = 1062
 LOCK_CONFLICTS = frozenset({1205, 1213})
 MOST_TRIES = 4
-_QUOTED = re.compile(r"'.*'", re.DOTALL)
 Parameters = Mapping[str, Any]
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -97,21 +94,18 @@ class Database:
     async def execute(self, sql: str, parameters: Parameters | None = None) -> int:
         """Run one statement and return the number of affected rows."""
         async with self.connection.cursor() as cursor:
-            with _rows_unquoted():
-                affected: int = await cursor.execute(sql, parameters)
+            affected: int = await cursor.execute(sql, parameters)
             return affected
 
     async def execute_many(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Run one statement for each set of parameters."""
         async with self.connection.cursor() as cursor:
-            with _rows_unquoted():
-                await cursor.executemany(sql, list(rows))
+            await cursor.executemany(sql, list(rows))
 
     async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         """The rows of a query, each a dict by column name."""
         async with self.connection.cursor(aiomysql.DictCursor) as cursor:
-            with _rows_unquoted():
-                await cursor.execute(sql, parameters)
+            await cursor.execute(sql, parameters)
             rows: Sequence[Row] = await cursor.fetchall()
             return rows
 
@@ -149,22 +143,6 @@ class Database:
                 await self.connection.rollback()
         except (pymysql.err.Error, OSError, TimeoutError, RuntimeError):
             self.connection.close()
-
-
-@contextmanager
-def _rows_unquoted() -> Iterator[None]:
-    """MySQL quotes a row's values in what it says of a row; no log or ledger may repeat them."""
-    try:
-        yield
-    except (pymysql.err.DataError, pymysql.err.IntegrityError) as error:
-        number, *texts = error.args
-        raise type(error)(number, *(_without_values(str(text)) for text in texts)) from None
-
-
-def _without_values(text: str) -> str:
-    """The text with what it quotes cut out, but for the name of a key, which comes last."""
-    values, says_key, key = text.rpartition(" for key ")
-    return _QUOTED.sub("'…'", values or text) + (f"{says_key}{key}" if values else "")
 
 
 async def redone(work: Callable[[], Awaitable[T]]) -> T:

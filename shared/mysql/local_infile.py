@@ -14,9 +14,10 @@ from typing import Any
 
 import aiomysql
 from aiomysql.connection import MySQLResult
-from pymysql.err import OperationalError
+from pymysql.err import MySQLError, OperationalError
 from pymysql.protocol import LoadLocalPacketWrapper
 
+from shared.mysql.error_texts import without_values
 from shared.mysql.tls import insist_on_tls
 
 PACKET_BYTES = 64 * 1024
@@ -110,7 +111,13 @@ class StreamingConnection(aiomysql.Connection):  # type: ignore[misc]
         assert not unbuffered, "results are read whole"
         self._result = None
         result = _StreamingResult(self)
-        await result.read()
+        try:
+            await result.read()
+        except MySQLError as error:
+            match error.args:
+                case (int(number), str(text)):
+                    raise type(error)(number, without_values(number, text)) from None
+            raise
         self._result = result
         self._affected_rows = result.affected_rows
         if result.server_status is not None:

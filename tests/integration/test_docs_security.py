@@ -12,9 +12,12 @@ from shared.bus.memory import MemoryBus
 from shared.contracts.row_rules import MOST_ROWS_NAMED
 from shared.errors import catalogue
 from shared.gcs_notification import arrival_of
+from shared.ledger.mysql import Ledger
+from shared.logs import set_up_logs
 from shared.mysql.connect import Database
 from shared.stage import Parts
 from tests.drops import ROWS, Drop
+from tests.loads import run
 
 SECRET = "hidden-value"
 ROW_CODES = {code for code in catalogue() if code.startswith("row.")}
@@ -96,3 +99,46 @@ async def test_a_rows_values_stand_in_its_reject_and_are_told_nowhere_else(
         told = await database.fetch_all(query)
         assert told, query
         assert SECRET not in json.dumps(told, default=str), query
+
+
+@pytest.mark.parametrize(
+    ("ddl", "name"),
+    [
+        (
+            "ALTER TABLE customers ADD COLUMN zip INT AS (CAST(postal_code AS UNSIGNED)) STORED",
+            "TRUNCATED_WRONG_VALUE",
+        ),
+        (
+            (
+                "CREATE TRIGGER zip BEFORE INSERT ON customers FOR EACH ROW "
+                "BEGIN DECLARE said TEXT DEFAULT CONCAT('bad zip ', NEW.postal_code); "
+                "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = said; END"
+            ),
+            "SIGNAL_EXCEPTION",
+        ),
+    ],
+    ids=["a column", "a trigger"],
+)
+async def test_nor_is_what_an_operators_own_column_or_trigger_says_of_them(
+    parts: Parts,
+    bucket_dir: Path,
+    database: Database,
+    capfd: pytest.CaptureFixture[str],
+    ddl: str,
+    name: str,
+) -> None:
+    await database.execute(ddl)
+    drop = Drop.of({"customers": [{**ROWS["customers"][0], "postal_code": SECRET}]})
+    drop.write(bucket_dir)
+    once = parts.settings.model_copy(update={"attempts_before_attention": 1})
+    set_up_logs("debug")
+
+    followed = await run(replace(parts, settings=once, ledger=Ledger(once)), drop)
+
+    assert followed.ending is Ending.NEEDS_ATTENTION
+    assert name in await database.fetch_value("SELECT last_error FROM load_ledger")
+    logged = capfd.readouterr().err
+    assert name in logged
+    assert SECRET not in logged
+    for query in WRITTEN_DOWN:
+        assert SECRET not in json.dumps(await database.fetch_all(query), default=str), query
