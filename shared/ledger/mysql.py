@@ -20,6 +20,7 @@ from shared.ledger.states import (
     State,
     as_claimed,
     as_replayed,
+    pause_seconds,
     state_after_failure,
 )
 from shared.ledger.takeover import kill_connections
@@ -157,8 +158,10 @@ class Ledger:
             TransientFault: the database is unreachable; the lease then ends by itself.
         """
         settings = self.settings
-        delay = min(
-            settings.retry_longest_seconds, settings.retry_base_seconds * 2**claim.load.attempts
+        delay = pause_seconds(
+            claim.load.attempts,
+            base=settings.retry_base_seconds,
+            longest=settings.retry_longest_seconds,
         )
         text = f"{type(error).__name__}: {error}"
         await self._end_connections(claim.token)

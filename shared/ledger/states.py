@@ -24,6 +24,9 @@ class State(StrEnum):
 
 PROGRESS = (State.RECEIVED, State.VALIDATED, State.STAGED, State.UPSERTED, State.REPORTED)
 
+# Any pause is the longest one by then; without a bound the number would outgrow a float.
+MOST_DOUBLINGS = 64
+
 INPUT: dict[StageName, State] = {
     "validator": State.RECEIVED,
     "stager": State.VALIDATED,
@@ -130,6 +133,11 @@ def state_after_failure(load: Load) -> State:
         return State.FAILED
     told = load.reported_run is not None and load.reported_run >= (load.applied_run or 0)
     return State.REPORTED if told else State.UPSERTED
+
+
+def pause_seconds(faults: int, *, base: float, longest: float) -> float:
+    """How long a load rests after a fault that followed on so many: `base`, doubled with each."""
+    return min(longest, base * 2.0 ** min(faults, MOST_DOUBLINGS))
 
 
 def as_claimed(load: Load) -> Load:

@@ -1,7 +1,7 @@
 """Connections to MySQL: fresh for each use, with every session setting said out loud.
 
 There is no pool: a pool hands on whatever state its last user left, and a fresh connection costs
-about 35 ms beside a stage's seconds.
+some milliseconds beside a stage's seconds.
 """
 
 import asyncio

@@ -205,6 +205,16 @@ async def test_a_fault_that_may_pass_is_tried_again_later_and_in_the_end_wants_a
     assert (revived.run, revived.load.attempts) == (2, 0)
 
 
+async def test_a_load_that_is_tried_for_ever_is_still_postponed(
+    ledger: Ledger, database: Database, settings: Settings
+) -> None:
+    patient = Ledger(settings.model_copy(update={"attempts_before_attention": 1_000_000}))
+    await new_load(database, State.VALIDATED)
+    await database.execute("UPDATE load_ledger SET attempts = 1100")
+    claim = await claimed(patient, event("stager"))
+    assert not await patient.postpone(claim, OSError("the disk is full"))
+
+
 async def test_a_replay_takes_over_a_live_lease_and_starts_a_new_run(
     ledger: Ledger, database: Database
 ) -> None:

@@ -10,7 +10,7 @@ from shared.events import Event, StageName, Topic
 from shared.ledger import delivery
 from shared.ledger.arrivals import ArrivalVerdict, ManifestFacts, decide_arrival
 from shared.ledger.delivery import Delivery, Verdict, is_due
-from shared.ledger.states import Load, State, state_after_failure
+from shared.ledger.states import Load, State, pause_seconds, state_after_failure
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RECEIVED = Load(
@@ -295,3 +295,12 @@ def test_the_sweep_wakes_a_postponed_load_at_its_time_and_not_before() -> None:
     postponed = replace(STAGED, next_attempt_at=NOW + timedelta(seconds=1))
     assert not is_due(postponed, NOW - timedelta(days=1), lease_seconds=60)
     assert is_due(replace(postponed, next_attempt_at=NOW), NOW, lease_seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("faults", "pause"), [(0, 2), (1, 4), (7, 256), (8, 300), (1_100, 300), (2**32, 300)]
+)
+def test_a_pause_doubles_with_each_fault_up_to_the_longest_however_many_there_are(
+    faults: int, pause: float
+) -> None:
+    assert pause_seconds(faults, base=2, longest=300) == pause
