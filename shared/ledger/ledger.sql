@@ -148,11 +148,13 @@ UPDATE load_ledger SET next_attempt_at = NOW(6)
 WHERE source_system = %(source_system)s AND load_id <> %(load_id)s AND state = 'staged'
     AND next_attempt_at > NOW(6) AND last_error IS NULL;
 
--- name: rearm_woken
--- Their events go out again with the event that woke them.
-UPDATE outbox JOIN load_ledger l USING (load_id, run) SET outbox.published_at = NULL
+-- name: free_events_of_woken
+-- Their events, to go out again. One that is being sent is passed over, for an upsert must not wait
+-- for the bus; should it come before this transaction's end, the sweep finds its load due.
+SELECT event_id FROM outbox JOIN load_ledger l USING (load_id, run)
 WHERE l.source_system = %(source_system)s AND l.load_id <> %(load_id)s AND l.state = 'staged'
-    AND l.next_attempt_at <= NOW(6) AND l.last_error IS NULL AND outbox.topic = 'staged';
+    AND l.next_attempt_at <= NOW(6) AND l.last_error IS NULL AND outbox.topic = 'staged'
+FOR UPDATE OF outbox SKIP LOCKED;
 
 -- name: add_warning
 -- Something that a person should look at, for the report.

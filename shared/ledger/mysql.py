@@ -345,7 +345,8 @@ async def _finish(database: Database, claim: Claim) -> None:
 async def _wake_waiting(database: Database, load: Load) -> None:
     values = {"source_system": load.source_system, "load_id": load.load_id}
     if await database.execute(SQL["wake_waiting"], values):
-        await database.execute(SQL["rearm_woken"], values)
+        events = await database.fetch_all(SQL["free_events_of_woken"], values)
+        await database.execute_many(outbox.SQL["rearm"], events)
 
 
 async def kill_connections(database: Database, token: str) -> bool:
