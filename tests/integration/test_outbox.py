@@ -169,7 +169,7 @@ async def test_a_load_whose_event_was_deleted_is_woken_with_a_new_one(
 async def test_a_frozen_worker_does_not_keep_the_sweep_from_the_loads_that_it_has_locked(
     parts: Parts, database: Database
 ) -> None:
-    for name, version in (("held", 2), ("L", 1)):
+    for name, version in (("A", 2), ("L", 1)):
         await new_load(database, State.STAGED, load_id=name, version=version)
         await database.execute(
             "INSERT INTO outbox (event_id, bucket, load_id, source_system, run, topic, body, "
@@ -182,9 +182,9 @@ async def test_a_frozen_worker_does_not_keep_the_sweep_from_the_loads_that_it_ha
     async with connect(parts.ledger.url, program_name=frozen.program_name) as own:
         await own.connection.begin()
         await own.execute("UPDATE load_ledger SET next_attempt_at = NOW(6)")
-        await own.execute("UPDATE outbox SET published_at = NULL WHERE load_id = 'held'")
+        await own.execute("UPDATE outbox SET published_at = NULL WHERE load_id = 'A'")
         async with asyncio.timeout(PATIENCE_SECONDS):
             bus, woken = LameBus(), 0
             while woken < 2:
                 woken += (await sweep(replace(parts, bus=bus))).woken
-    assert sorted(bus.sent) == [(Topic.STAGED, "L"), (Topic.STAGED, "held")]
+    assert sorted(bus.sent) == [(Topic.STAGED, "A"), (Topic.STAGED, "L")]
