@@ -190,7 +190,7 @@ class Ledger:
         """Give the lease back until the load that goes first has ended."""
         values = {
             **_keys(claim),
-            "counts": waiting.counts_towards_limit,
+            "older": waiting.older,
             "delay_seconds": self.settings.sweep_seconds,
         }
         async with self._connect_as(claim) as database, database.transaction():
@@ -260,7 +260,7 @@ async def lock_load(database: Database, load_id: str) -> Load | None:
 def load_of(row: Row) -> Load:
     """A ledger row as the decisions know it; the database's times are UTC."""
     values: dict[str, Any] = {field.name: row[field.name] for field in dataclasses.fields(Load)}
-    for name in ("now", "lease_until", "next_attempt_at", "waiting_since"):
+    for name in ("now", "lease_until", "next_attempt_at", "waiting_since", "waiting_for_since"):
         if values[name] is not None:
             values[name] = values[name].replace(tzinfo=UTC)
     values["state"] = State(row["state"])

@@ -122,7 +122,7 @@ async def test_an_upsert_does_not_wait_for_the_bus_to_take_the_event_of_a_load_t
 ) -> None:
     await stage(database, "newer", 9, family("1"))
     newer = await claimed(parts.ledger, event("upserter", load_id="newer"))
-    await parts.ledger.wait(newer, Waiting("older goes first", counts_towards_limit=True))
+    await parts.ledger.wait(newer, Waiting("older goes first", older="older"))
     await stage(database, "older", 1, family("2"))
     await database.execute(
         "INSERT INTO outbox (event_id, bucket, load_id, source_system, run, topic, body, "
