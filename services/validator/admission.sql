@@ -13,8 +13,8 @@ WHERE arrival.bucket = %(bucket)s AND object = %(object)s
     AND arrival.generation = %(generation)s AND verdict = 'taken' AND l.state = 'failed' AND l.reached IS NULL;
 
 -- name: lock_arrival
--- The arrival, held against another delivery of the same notification.
-SELECT verdict, run FROM arrival
+-- The arrival, held against another delivery of the same notification, and the time.
+SELECT verdict, run, NOW(6) AS now FROM arrival
 WHERE bucket = %(bucket)s AND object = %(object)s AND generation = %(generation)s FOR UPDATE;
 
 -- name: decide
