@@ -1,4 +1,4 @@
-"""The wall clock, for what is compared with times that people write; leases use the database's."""
+"""The clock of one machine by itself; what services decide together goes by the database's."""
 
 from datetime import UTC, datetime
 

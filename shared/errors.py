@@ -107,13 +107,14 @@ class TransientFault(Exception):  # noqa: N818 - the field's own term
 class Waiting(Exception):  # noqa: N818 - not an error: it is another load's turn
     """The stage has to let another load go first; the lease is given back, and it is called again.
 
-    Only waiting for an older load counts towards the limit; a busy gate frees itself.
+    `older` is the load that is older and goes first. A busy gate has none: it frees itself, so the
+    time before it counts towards no limit.
     """
 
-    def __init__(self, reason: str, *, counts_towards_limit: bool) -> None:
+    def __init__(self, reason: str, *, older: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.counts_towards_limit = counts_towards_limit
+        self.older = older
 
 
 class LeaseLost(Exception):  # noqa: N818 - the field's own term

@@ -11,7 +11,7 @@ _MANIFEST = re.compile(
 )
 _GENERATION = re.compile("[0-9]{1,19}")
 FINALIZED = "OBJECT_FINALIZE"
-LONGEST_NAME = 1024  # bytes, so at least as many characters as any bucket allows
+LONGEST_NAME = 500  # characters, by which `arrival` tells one manifest from another
 HIGHEST_GENERATION = 2**63 - 1
 
 
@@ -50,6 +50,13 @@ def read_foreign_notification(attributes: Mapping[str, str], bucket: str) -> Arr
     """The manifest that a notification tells of in any bucket but this one, or None."""
     elsewhere = attributes.get("bucketId", bucket)
     return None if elsewhere == bucket else read_notification(attributes, elsewhere)
+
+
+def is_name_too_long(attributes: Mapping[str, str], bucket: str) -> bool:
+    """Whether a notification tells of a manifest that is none for its name's length alone."""
+    name = attributes.get("objectId", "")
+    is_arrival = attributes.get("eventType") == FINALIZED and attributes.get("bucketId") == bucket
+    return is_arrival and len(name) > LONGEST_NAME and _MANIFEST.fullmatch(name) is not None
 
 
 def arrival_of(bucket: str, object_name: str, generation: int) -> Arrival | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from shared.bus.port import DeadLetter, Message
 from shared.errors import shown
 from shared.events import LONGEST_NAME, SUBSCRIPTIONS, Event, StageName, Topic
+from shared.gcs_notification import LONGEST_NAME as LONGEST_OBJECT_NAME
 from shared.gcs_notification import Arrival, arrival_of, is_notification
 
 LONGEST_PATH = 500
@@ -140,6 +141,22 @@ def letter_of_foreign_bucket(arrival: Arrival, message: Message, bucket: str) ->
         data=b"",
         reason=f"a manifest arrived in the bucket {shown(arrival.bucket)}, but CROSSDOCK_BUCKET is "
         f"{bucket}; the last one is {shown(arrival.object_name, most=200)}",
+        attributes=message.attributes,
+        subscription=message.subscription,
+        published_at=message.published_at,
+        delivery_key=message.delivery_key,
+    )
+
+
+def letter_of_long_name(message: Message) -> Letter:
+    """A manifest whose name is too long to be an arrival; one letter for each such name."""
+    name = message.attributes["objectId"]
+    return Letter(
+        kind=Kind.REFUSED,
+        identity=("name", name),
+        data=b"",
+        reason=f"a manifest's name has {len(name):,} characters, at most {LONGEST_OBJECT_NAME} are "
+        f"taken: {shown(name, most=200)}",
         attributes=message.attributes,
         subscription=message.subscription,
         published_at=message.published_at,

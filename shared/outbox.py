@@ -4,6 +4,7 @@ import uuid
 from datetime import UTC
 
 from shared.bus.port import Bus
+from shared.errors import TransientFault
 from shared.events import Event, Topic
 from shared.ledger.states import Load
 from shared.mysql.connect import Database, connect
@@ -11,7 +12,6 @@ from shared.mysql.queries import load_queries
 from shared.steps import passed
 
 SQL = load_queries("shared", "outbox.sql")
-BATCH_EVENTS = 50
 
 
 async def add(
@@ -46,32 +46,54 @@ async def add(
 
 
 async def rearm_next(database: Database, load: Load) -> bool:
-    """Send the event of the load's next stage again, if no worker has that stage in hand."""
+    """Send the event of the load's next stage again, if no worker has that stage in hand.
+
+    An event that is being sent at this moment needs no second time; one that was deleted is
+    written anew.
+    """
     topic = load.due_topic
     if topic is None or load.leased:
         return False
     values = {"load_id": load.load_id, "run": load.run, "topic": topic}
-    return bool(await database.execute(SQL["rearm"], values))
+    if await database.fetch_one(SQL["event_of"], values) is None:
+        await add(database, load, topic, load.run)
+        return True
+    free = await database.fetch_one(SQL["free_event_of"], values)
+    return free is not None and bool(await database.execute(SQL["rearm"], free))
 
 
 async def publish_due(url: str, bus: Bus, bucket: str) -> int:
     """Publish every event of this bucket's loads that still waits, and return how many.
 
+    Each is sent and marked by itself, so that no work waits for the bus longer than for one event.
+    A topic that does not take one is left alone; the events of the others go out.
+
     Raises:
         TransientFault: the bus or the database did not answer; what is left waits for the sweep.
     """
     published = 0
+    faults: dict[str, TransientFault] = {}
     async with connect(url, program_name="crossdock:outbox") as database:
-        while True:
-            async with database.transaction():
-                rows = await database.fetch_all(
-                    SQL["unpublished"], {"bucket": bucket, "most": BATCH_EVENTS}
-                )
-                for row in rows:
-                    event = Event.parse(row["body"].encode())
-                    await bus.publish(row["topic"], event.body(), event.attributes())
-                    passed("outbox", "event_sent", load_id=event.load_id)
-                    await database.execute(SQL["mark_published"], {"event_id": row["event_id"]})
-            published += len(rows)
-            if len(rows) < BATCH_EVENTS:
-                return published
+        for row in await database.fetch_all(SQL["unpublished"], {"bucket": bucket}):
+            if row["topic"] in faults:
+                continue
+            try:
+                published += await _publish(database, bus, row["event_id"])
+            except TransientFault as fault:
+                faults[row["topic"]] = fault
+    if faults:
+        raise next(iter(faults.values()))
+    return published
+
+
+async def _publish(database: Database, bus: Bus, event_id: str) -> bool:
+    """Publish one event, unless another process has it in hand or has published it."""
+    async with database.transaction():
+        row = await database.fetch_one(SQL["take"], {"event_id": event_id})
+        if row is None:
+            return False
+        event = Event.parse(row["body"].encode())
+        await bus.publish(row["topic"], event.body(), event.attributes())
+        passed("outbox", "event_sent", load_id=event.load_id)
+        await database.execute(SQL["mark_published"], {"event_id": event_id})
+    return True

@@ -9,16 +9,30 @@ VALUES (%(event_id)s, %(bucket)s, %(load_id)s, %(source_system)s, %(run)s, %(top
 ON DUPLICATE KEY UPDATE published_at = IF(%(is_published)s, published_at, NULL);
 
 -- name: unpublished
--- A few events that still have to go out, passing over those that another process has in hand.
-SELECT event_id, topic, body FROM outbox
+-- The events that still have to go out, oldest first; nothing is locked, for the list may be long.
+SELECT event_id, topic FROM outbox
 WHERE published_at IS NULL AND bucket = %(bucket)s
-ORDER BY created_at LIMIT %(most)s FOR UPDATE SKIP LOCKED;
+ORDER BY created_at;
+
+-- name: take
+-- One of them, held until it is marked; none where another process has it in hand or has sent it.
+SELECT topic, body FROM outbox
+WHERE event_id = %(event_id)s AND published_at IS NULL FOR UPDATE SKIP LOCKED;
 
 -- name: mark_published
 -- The bus has it.
 UPDATE outbox SET published_at = NOW(6) WHERE event_id = %(event_id)s;
 
+-- name: event_of
+-- The event of a milestone, if it was not deleted.
+SELECT event_id FROM outbox WHERE load_id = %(load_id)s AND run = %(run)s AND topic = %(topic)s;
+
+-- name: free_event_of
+-- The same, held; none where another process is sending it, for nobody may wait for the bus here.
+-- (A locking read of its own: inside an UPDATE, SKIP LOCKED is ignored.)
+SELECT event_id FROM outbox WHERE load_id = %(load_id)s AND run = %(run)s AND topic = %(topic)s
+FOR UPDATE SKIP LOCKED;
+
 -- name: rearm
--- Send the event of a load's next stage again, with the event_id that it has.
-UPDATE outbox SET published_at = NULL
-WHERE load_id = %(load_id)s AND run = %(run)s AND topic = %(topic)s;
+-- Send an event again, with the event_id that it has.
+UPDATE outbox SET published_at = NULL WHERE event_id = %(event_id)s;

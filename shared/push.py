@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from google.auth.exceptions import InvalidValue, TransportError
 from google.auth.transport.requests import Request as HttpRequest
 from google.oauth2 import id_token
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     AwareDatetime,
     BaseModel,
@@ -142,6 +144,13 @@ def _from_base64(text: object) -> bytes:
         raise ValueError("is not base64") from fault
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as fault:
+        raise ValueError("is no time of any calendar's") from fault
+
+
 class PushedMessage(BaseModel):
     """The message inside an envelope; Pub/Sub writes some names in two ways."""
 
@@ -152,7 +161,7 @@ class PushedMessage(BaseModel):
     message_id: str = Field(
         validation_alias=AliasChoices("messageId", "message_id"), min_length=1, max_length=100
     )
-    publish_time: AwareDatetime = Field(
+    publish_time: Annotated[AwareDatetime, AfterValidator(_in_utc)] = Field(
         validation_alias=AliasChoices("publishTime", "publish_time")
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from http import HTTPStatus
 
@@ -24,9 +25,8 @@ from shared.push import TokenVerifier, create_push_router, turn_away
 from shared.settings import Settings, load_settings
 from shared.stage import Parts, Stage, run_stage
 from shared.storage.gcs import GcsStorage
-from shared.sweep import sweep
+from shared.sweep import Tell, sweep
 
-AfterSweep = Callable[[Parts], Awaitable[int]]
 TakeLetter = Callable[[Message, Parts], Awaitable[Answer]]
 
 
@@ -48,7 +48,7 @@ async def close_parts(parts: Parts) -> None:
 
 
 def create_app(
-    stage: Stage, *, after_sweep: AfterSweep | None = None, take_letter: TakeLetter | None = None
+    stage: Stage, *, after_sweep: Tell | None = None, take_letter: TakeLetter | None = None
 ) -> FastAPI:
     """The service of one stage; with `after_sweep` it also takes `POST /sweep` from a scheduler.
 
@@ -121,24 +121,16 @@ async def _ready(mysql_url: str) -> Response:
 
 
 async def _sweep(
-    parts: Parts, after_sweep: AfterSweep, verifier: TokenVerifier | None, request: Request
+    parts: Parts, tell: Tell, verifier: TokenVerifier | None, request: Request
 ) -> Response:
     refusal = await turn_away(request, verifier)
     if refusal is not None:
         return refusal
     try:
-        swept = await sweep(parts)
-        told = await after_sweep(parts)
+        swept = await sweep(parts, tell)
     except TransientFault as fault:
         return _status(HTTPStatus.SERVICE_UNAVAILABLE, str(fault))
-    return JSONResponse(
-        {
-            "woken": swept.woken,
-            "published": swept.published,
-            "noticed": swept.noticed,
-            "told": told,
-        }
-    )
+    return JSONResponse(asdict(swept))
 
 
 def _status(status: HTTPStatus, text: str) -> Response:

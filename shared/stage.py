@@ -94,17 +94,28 @@ async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
             answer = Answer.DONE
         else:
             answer = await _run_claimed(stage, claim, parts)
-        await publish_due(parts.ledger.url, parts.bus, parts.storage.bucket)
-        passed(stage.name, "published", load_id=event.load_id)
-        if stage.after is not None:
-            await stage.after(parts)
     except NotAMessage as refusal:
         log.warning("message.refused", stage=stage.name, reason=str(refusal))
         return Answer.REFUSED
     except TransientFault as fault:
         log.warning("message.postponed", stage=stage.name, error=str(fault))
         return Answer.RETRY
+    await _publish(stage, event, parts)
+    if stage.after is not None:
+        await stage.after(parts)
     return answer
+
+
+async def _publish(stage: Stage, event: Event, parts: Parts) -> None:
+    """Send what waits in the outbox; what cannot be sent now is no reason to do the work again."""
+    try:
+        await publish_due(parts.ledger.url, parts.bus, parts.storage.bucket)
+    except TransientFault as fault:
+        log.warning(
+            "events.left_to_sweep", load_id=event.load_id, stage=stage.name, error=str(fault)
+        )
+    else:
+        passed(stage.name, "published", load_id=event.load_id)
 
 
 async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:

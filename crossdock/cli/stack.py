@@ -19,7 +19,6 @@ from services.reporter.render import as_text
 from shared.logs import set_up_logs
 from shared.mysql import migrate as schema
 from shared.settings import Settings
-from shared.stage import Parts
 from shared.sweep import sweep as sweep_once
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -82,12 +81,7 @@ def sweep(
 
 async def _sweep(settings: Settings) -> dict[str, Any]:
     async with connected(settings) as parts:
-        return await _pass(parts)
-
-
-async def _pass(parts: Parts) -> dict[str, Any]:
-    swept = await sweep_once(parts)
-    return {**asdict(swept), "told": await deliver_due(parts)}
+        return asdict(await sweep_once(parts, deliver_due))
 
 
 async def _sweep_until_stopped(settings: Settings) -> None:

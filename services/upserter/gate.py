@@ -1,5 +1,6 @@
 """Whose turn it is: one upsert at a time for each source_system, and older loads first."""
 
+from datetime import datetime, timedelta
 from typing import Final
 
 import pymysql
@@ -12,6 +13,8 @@ from shared.mysql.queries import load_queries
 
 _SQL: Final = load_queries("services.upserter", "gate.sql")
 _LOCK_NOWAIT: Final = 3572
+
+MOST_PATIENCES: Final = 4
 
 
 class PlanOutdated(Exception):  # noqa: N818 - a fact about the plan, not an error
@@ -38,23 +41,33 @@ async def let_older_go_first(
 ) -> str | None:
     """Give way to an older load that is on its way, unless this one has waited long enough.
 
+    It waits `patience_seconds` for each older load, and MOST_PATIENCES times that for all of them.
+
     Returns:
         What a person should know if it goes on before the older one, else None.
 
     Raises:
         Waiting: an older load goes first.
     """
-    older = await database.fetch_value(_SQL["older_in_flight"], attempt.keys())
+    older: str | None = await database.fetch_value(_SQL["older_in_flight"], attempt.keys())
     if older is None:
         return None
-    since = load.waiting_since
-    waited_seconds = 0.0 if since is None else (load.now - since).total_seconds()
-    if since is None or waited_seconds < patience_seconds:
-        raise Waiting(f"the older load {older} goes first", counts_towards_limit=True)
+    began = load.waiting_for_since if load.waiting_for == older else None
+    if not (
+        _has_waited(load, began, patience_seconds)
+        or _has_waited(load, load.waiting_since, MOST_PATIENCES * patience_seconds)
+    ):
+        raise Waiting(f"the older load {older} goes first", older=older)
+    assert load.waiting_since is not None, "it has waited"
+    waited_seconds = (load.now - load.waiting_since).total_seconds()
     return (
-        f"went on after waiting {waited_seconds:.0f} s for the older load {older}, "
-        "which will come late; children of what only that load brings were rejected as orphans"
+        f"went on after waiting {waited_seconds:.0f} s for older loads; {older} is still on its "
+        "way and will come late: children of what only that load brings were rejected as orphans"
     )
+
+
+def _has_waited(load: Load, since: datetime | None, seconds: float) -> bool:
+    return since is not None and since + timedelta(seconds=seconds) <= load.now
 
 
 async def take_gate(database: Database, attempt: Attempt, epoch: int) -> None:
@@ -70,7 +83,7 @@ async def take_gate(database: Database, attempt: Attempt, epoch: int) -> None:
         if error.args[0] != _LOCK_NOWAIT:
             raise
         reason = f"another load of {attempt.source_system} is being applied"
-        raise Waiting(reason, counts_towards_limit=False) from None
+        raise Waiting(reason) from None
     if found != epoch:
         raise PlanOutdated(f"{attempt.source_system} went from epoch {epoch} to {found}")
 

@@ -4,6 +4,7 @@ Everything about one arrival is decided in one transaction that holds its row an
 """
 
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pymysql
@@ -39,7 +40,7 @@ async def admit(arrival: Arrival, parts: Parts) -> Event | None:
         TransientFault: the bucket or the database did not answer.
     """
     for _ in range(MOST_GENERATIONS):
-        verdict = await _notice(arrival, parts)
+        verdict, now = await _notice(arrival, parts)
         passed("validator", "manifest_noticed", load_id=arrival.load_id)
         if verdict not in {ArrivalVerdict.NOTICED, ArrivalVerdict.PENDING}:
             return await _resume(arrival, parts)
@@ -49,7 +50,7 @@ async def admit(arrival: Arrival, parts: Parts) -> Event | None:
             arrival = replace(arrival, generation=newest.generation)
             continue
         try:
-            reading = await read_manifest(arrival, newest, parts)
+            reading = await read_manifest(arrival, newest, parts, now)
         except ObjectGone:
             continue
         event = await _decide(reading, parts)
@@ -185,13 +186,14 @@ async def _with_order_checked(database: Database, reading: Reading) -> Reading:
     return replace(reading, manifest=None, failure=failure)
 
 
-async def _notice(arrival: Arrival, parts: Parts) -> ArrivalVerdict:
+async def _notice(arrival: Arrival, parts: Parts) -> tuple[ArrivalVerdict, datetime]:
+    """What is known of the arrival by now, and the time: the database's, which no service sets."""
     load_id = arrival.load_id if is_load_id(arrival.load_id) else None
     async with connect(parts.ledger.url) as database, database.transaction():
         await database.execute(SQL["notice"], {**_keys(arrival), "load_id": load_id})
         row = await database.fetch_one(SQL["lock_arrival"], _keys(arrival))
     assert row is not None
-    return ArrivalVerdict(row["verdict"])
+    return ArrivalVerdict(row["verdict"]), row["now"].replace(tzinfo=UTC)
 
 
 async def _supersede(arrival: Arrival, parts: Parts) -> None:

@@ -13,8 +13,8 @@ WHERE arrival.bucket = %(bucket)s AND object = %(object)s
     AND arrival.generation = %(generation)s AND verdict = 'taken' AND l.state = 'failed' AND l.reached IS NULL;
 
 -- name: lock_arrival
--- The arrival, held against another delivery of the same notification.
-SELECT verdict, run FROM arrival
+-- The arrival, held against another delivery of the same notification, and the time.
+SELECT verdict, run, NOW(6) AS now FROM arrival
 WHERE bucket = %(bucket)s AND object = %(object)s AND generation = %(generation)s FOR UPDATE;
 
 -- name: decide
@@ -51,6 +51,6 @@ SET source_system = %(source_system)s, partner = %(partner)s, bucket = %(bucket)
     failed_run = IF(%(state)s = 'failed', run, NULL), failure_code = %(code)s,
     failure_message = %(message)s, failure_file = %(file)s, failure_row = %(row)s,
     failure_column = %(column)s, attempts = 0, next_attempt_at = NULL, needs_attention = FALSE,
-    waiting_since = NULL, last_error = NULL, warnings = NULL, lease_owner = NULL,
-    lease_until = NULL, started_at = NOW(6), updated_at = NOW(6)
+    waiting_since = NULL, waiting_for = NULL, waiting_for_since = NULL, last_error = NULL,
+    warnings = NULL, lease_owner = NULL, lease_until = NULL, started_at = NOW(6), updated_at = NOW(6)
 WHERE load_id = %(load_id)s;

@@ -2,9 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.validator.checks import check_partner, check_place
-from shared.clock import now
 from shared.contracts.model import contracts
 from shared.errors import Failure, Rejected
 from shared.gcs_notification import Arrival
@@ -42,10 +42,13 @@ class Reading:
         return None if self.data is None else hashlib.sha256(self.data).hexdigest()
 
 
-async def read_manifest(arrival: Arrival, found: ObjectInfo | None, parts: Parts) -> Reading:
+async def read_manifest(
+    arrival: Arrival, found: ObjectInfo | None, parts: Parts, now: datetime
+) -> Reading:
     """Read one generation and check all that can be said of it without the ledger.
 
-    `found` is what lies in the bucket now; None says that nothing is there any more.
+    `found` is what lies in the bucket now; None says that nothing is there any more. `now` is the
+    clock that created_at is held against.
 
     Raises:
         ObjectGone: it was replaced meanwhile.
@@ -60,7 +63,7 @@ async def read_manifest(arrival: Arrival, found: ObjectInfo | None, parts: Parts
         check_manifest_size(found.size_bytes)
         data = await _bytes(parts.storage, arrival)
         manifest = parse_manifest(
-            data, folder_load_id=arrival.load_id, now=now(), contracts=contracts()
+            data, folder_load_id=arrival.load_id, now=now, contracts=contracts()
         )
         check_partner(manifest, arrival.partner, parts.partners)
     except Rejected as rejected:

@@ -11,12 +11,13 @@ from shared.dead_letters import keep
 from shared.errors import Failure, ObjectGone, Rejected
 from shared.events import Event, StageName
 from shared.gcs_notification import (
+    is_name_too_long,
     is_notification,
     read_foreign_notification,
     read_notification,
 )
 from shared.ledger.lease import Claim
-from shared.letters import letter_of_foreign_bucket
+from shared.letters import letter_of_foreign_bucket, letter_of_long_name
 from shared.manifest import Manifest, reread_manifest
 from shared.mysql.queries import load_queries
 from shared.stage import Parts, Stage, read_event
@@ -30,7 +31,8 @@ POLL_SECONDS = 0.5
 async def read_arrival(stage: StageName, message: Message, parts: Parts) -> Event | None:
     """A bucket's notification, admitted, or a message as every stage takes it.
 
-    A manifest of a foreign bucket is kept for a person: somebody has connected the wrong one.
+    A manifest of a foreign bucket is kept for a person, for somebody has connected the wrong one,
+    and so is one whose name is too long for an arrival.
 
     Raises:
         NotAMessage: it is neither.
@@ -42,6 +44,9 @@ async def read_arrival(stage: StageName, message: Message, parts: Parts) -> Even
     arrival = read_notification(message.attributes, bucket)
     if arrival is not None:
         return await admit(arrival, parts)
+    if is_name_too_long(message.attributes, bucket):
+        await keep(letter_of_long_name(message), parts.ledger.url)
+        return None
     foreign = read_foreign_notification(message.attributes, bucket)
     if foreign is not None:
         await keep(letter_of_foreign_bucket(foreign, message, bucket), parts.ledger.url)

@@ -168,19 +168,32 @@ class RecordReader:
 
     def _check_column(self, field: bytes) -> None:
         found = fields_of(field)[0]
-        shown = f"{found[:_SHOWN_NAME_CHARACTERS]!a}"
-        if len(found) > _SHOWN_NAME_CHARACTERS:
-            shown += "..."
         if self._fields >= len(self._header):
-            raise self._surplus_column(f"found {shown}")
+            raise self._surplus_column(f"found {self._shown(found)}")
         expected = self._header[self._fields]
         if found != expected:
-            problem = f"column {self._fields + 1} is {shown}, expected {expected!r}"
-            next_two = self._header[self._fields : self._fields + 2]
-            for separator in _OTHER_SEPARATORS:
-                if tuple(found.split(separator)[:2]) == next_two:
-                    problem += f"; the fields are separated by {separator!a}, not by commas"
-            raise self._rejected("file.header_mismatch", problem, expected)
+            problem = f"column {self._fields + 1} is {self._shown(found)}, expected {expected!r}"
+            raise self._rejected(
+                "file.header_mismatch", problem + self._likely_cause(found), expected
+            )
+
+    def _shown(self, found: str) -> str:
+        """A name that the contract has in other case or place; all else may be a row's value."""
+        is_name = not found or (len(found) <= _SHOWN_NAME_CHARACTERS and self._is_name(found))
+        return f"{found!a}" if is_name else "no column name"
+
+    def _likely_cause(self, found: str) -> str:
+        for separator in _OTHER_SEPARATORS:
+            parts = found.split(separator)
+            is_header = len(parts) > 1 and all(map(self._is_name, parts[:2]))
+            if is_header or len(parts) == len(self._header):
+                return f"; the fields are separated by {separator!a}, not by commas"
+        if self._fields or not found or self._is_name(found):
+            return ""
+        return "; is the header missing, or is this another file?"
+
+    def _is_name(self, found: str) -> bool:
+        return found.strip().casefold().replace(" ", "_") in self._header
 
     def _refuse_cut_character(self) -> None:
         self._scanner.expect_no_line_feed()

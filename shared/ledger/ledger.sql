@@ -34,7 +34,7 @@ UPDATE load_ledger
 SET run = run + 1, fence = fence + 1, state = %(state)s, lease_owner = %(token)s,
     lease_until = NOW(6) + INTERVAL %(lease_seconds)s SECOND,
     attempts = 0, next_attempt_at = NULL, needs_attention = FALSE, waiting_since = NULL,
-    last_error = NULL, warnings = NULL,
+    waiting_for = NULL, waiting_for_since = NULL, last_error = NULL, warnings = NULL,
     failed_run = IF(%(keeps_failure)s, run, NULL),
     failure_code = IF(%(keeps_failure)s, failure_code, NULL),
     failure_message = IF(%(keeps_failure)s, failure_message, NULL),
@@ -83,7 +83,8 @@ WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
 UPDATE load_ledger
 SET state = 'upserted', reached = IF(reached = 'staged', 'upserted', reached),
     applied_run = run, applied_staged_run = staged_run, applied_fence = fence,
-    applied_manifest_sha256 = manifest_sha256, waiting_since = NULL,
+    applied_manifest_sha256 = manifest_sha256, waiting_since = NULL, waiting_for = NULL,
+    waiting_for_since = NULL,
     attempts = 0, needs_attention = FALSE, last_error = NULL,
     lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
 WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
@@ -106,7 +107,7 @@ UPDATE load_ledger
 SET state = %(next_state)s, failed_run = run, failure_code = %(code)s,
     failure_message = %(message)s, failure_file = %(file)s, failure_row = %(row)s,
     failure_column = %(column)s, attempts = 0, needs_attention = FALSE, waiting_since = NULL,
-    last_error = NULL, lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
+    waiting_for = NULL, waiting_for_since = NULL, last_error = NULL, lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
 WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s
     AND lease_owner = %(token)s AND state = %(state)s;
 
@@ -135,9 +136,13 @@ SET next_attempt_at = NOW(6), lease_owner = NULL, lease_until = NULL, updated_at
 WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND lease_owner = %(token)s;
 
 -- name: wait
--- Give the lease back because another load goes first; only an older load starts the clock.
+-- Give the lease back because another load goes first. Only an older load starts the clocks, and
+-- another older load the second one anew; a busy gate leaves them as they are.
 UPDATE load_ledger
-SET waiting_since = IF(%(counts)s, COALESCE(waiting_since, NOW(6)), waiting_since),
+SET waiting_since = IF(%(older)s IS NULL, waiting_since, COALESCE(waiting_since, NOW(6))),
+    waiting_for_since = IF(COALESCE(%(older)s, waiting_for) <=> waiting_for,
+        waiting_for_since, NOW(6)),
+    waiting_for = COALESCE(%(older)s, waiting_for),
     next_attempt_at = NOW(6) + INTERVAL %(delay_seconds)s SECOND,
     lease_owner = NULL, lease_until = NULL, updated_at = NOW(6)
 WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s AND lease_owner = %(token)s;
@@ -148,11 +153,13 @@ UPDATE load_ledger SET next_attempt_at = NOW(6)
 WHERE source_system = %(source_system)s AND load_id <> %(load_id)s AND state = 'staged'
     AND next_attempt_at > NOW(6) AND last_error IS NULL;
 
--- name: rearm_woken
--- Their events go out again with the event that woke them.
-UPDATE outbox JOIN load_ledger l USING (load_id, run) SET outbox.published_at = NULL
+-- name: free_events_of_woken
+-- Their events, to go out again. One that is being sent is passed over, for an upsert must not wait
+-- for the bus; should it come before this transaction's end, the sweep finds its load due.
+SELECT event_id FROM outbox JOIN load_ledger l USING (load_id, run)
 WHERE l.source_system = %(source_system)s AND l.load_id <> %(load_id)s AND l.state = 'staged'
-    AND l.next_attempt_at <= NOW(6) AND l.last_error IS NULL AND outbox.topic = 'staged';
+    AND l.next_attempt_at <= NOW(6) AND l.last_error IS NULL AND outbox.topic = 'staged'
+FOR UPDATE OF outbox SKIP LOCKED;
 
 -- name: add_warning
 -- Something that a person should look at, for the report.

@@ -194,7 +194,7 @@ class Ledger:
         """Give the lease back until the load that goes first has ended."""
         values = {
             **_keys(claim),
-            "counts": waiting.counts_towards_limit,
+            "older": waiting.older,
             "delay_seconds": self.settings.sweep_seconds,
         }
         async with self._connect_as(claim) as database, database.transaction():
@@ -264,7 +264,7 @@ async def lock_load(database: Database, load_id: str) -> Load | None:
 def load_of(row: Row) -> Load:
     """A ledger row as the decisions know it; the database's times are UTC."""
     values: dict[str, Any] = {field.name: row[field.name] for field in dataclasses.fields(Load)}
-    for name in ("now", "lease_until", "next_attempt_at", "waiting_since"):
+    for name in ("now", "lease_until", "next_attempt_at", "waiting_since", "waiting_for_since"):
         if values[name] is not None:
             values[name] = values[name].replace(tzinfo=UTC)
     values["state"] = State(row["state"])
@@ -349,7 +349,8 @@ async def _finish(database: Database, claim: Claim) -> None:
 async def _wake_waiting(database: Database, load: Load) -> None:
     values = {"source_system": load.source_system, "load_id": load.load_id}
     if await database.execute(SQL["wake_waiting"], values):
-        await database.execute(SQL["rearm_woken"], values)
+        events = await database.fetch_all(SQL["free_events_of_woken"], values)
+        await database.execute_many(outbox.SQL["rearm"], events)
 
 
 def _keys(claim: Claim) -> dict[str, Any]:

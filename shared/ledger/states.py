@@ -70,6 +70,8 @@ class Load:
     next_attempt_at: datetime | None
     needs_attention: bool
     waiting_since: datetime | None
+    waiting_for: str | None
+    waiting_for_since: datetime | None
     owned: bool
     generation: int | None
     manifest: bytes | None
@@ -158,4 +160,6 @@ def as_replayed(load: Load, stage: StageName) -> Load:
         failed_run=load.run + 1 if tells_failure else None,
         attempts=0,
         waiting_since=None,
+        waiting_for=None,
+        waiting_for_since=None,
     )

@@ -95,7 +95,9 @@ NO_HEADER = "file.header_missing"
 HEADERS_WRONG = [
     customers(24, "0 bytes", NO_HEADER, b"", "the file is empty", rows=0),
     customers(24, "first line empty", NO_HEADER, b"\n" + CUSTOMERS, "the first line is empty"),
-    header("renamed", HEADER.replace(b"first_", b"fore"), "first_name", "column 2", "'forename'"),
+    header(
+        "renamed", HEADER.replace(b"first_", b"fore"), "first_name", "column 2 is no column name"
+    ),
     header("other case", HEADER.replace(b"email", b"Email"), "email", "column 5", "'Email'"),
     header(
         "reordered",
@@ -107,7 +109,8 @@ HEADERS_WRONG = [
     header("semicolons", HEADER.replace(b",", b";"), KEY, "column 1", "separated by ';'"),
     header("tabs", HEADER.replace(b",", b"\t"), KEY, "column 1", r"separated by '\t'"),
     header("column less", HEADER.replace(b",country", b""), "country", "column 12 is missing"),
-    header("column more", HEADER.replace(b"country", b"country,note"), None, "'note'"),
+    header("column more", HEADER.replace(b"country", b"country,note"), None, "no column name"),
+    header("missing", b"", KEY, "column 1 is no column name", "is the header missing"),
     header("spaces", HEADER.replace(b",", b", "), "first_name", "column 2 is ' first_name'"),
 ]
 LINES_WRONG = [

@@ -56,7 +56,8 @@ class Arena:
 AGING = (
     """UPDATE load_ledger SET lease_until = lease_until - INTERVAL %(seconds)s SECOND,
         next_attempt_at = next_attempt_at - INTERVAL %(seconds)s SECOND,
-        waiting_since = waiting_since - INTERVAL %(seconds)s SECOND""",
+        waiting_since = waiting_since - INTERVAL %(seconds)s SECOND,
+        waiting_for_since = waiting_for_since - INTERVAL %(seconds)s SECOND""",
     "UPDATE outbox SET published_at = published_at - INTERVAL %(seconds)s SECOND",
     "UPDATE arrival SET noticed_at = noticed_at - INTERVAL %(seconds)s SECOND",
 )

@@ -199,6 +199,23 @@ async def test_manifests_of_a_foreign_bucket_are_one_letter_and_other_notificati
     assert await database.fetch_value("SELECT COUNT(*) FROM load_event") == 0
 
 
+async def test_manifests_whose_long_names_differ_only_in_their_ends_are_a_letter_each(
+    parts: Parts, database: Database
+) -> None:
+    load_id = "q" * 600
+    names = [f"imports/acme/{load_id}{end}/manifest.json" for end in (1, 2)]
+    for number, name in enumerate((*names, names[0])):
+        attributes = notification_of("drops", name, 7)
+        message = Message(b"{}", attributes, "validator.manifest.arrived", str(number), now())
+        assert await run_stage(VALIDATOR, message, parts) is Answer.DONE
+    found = [(one["kind"], one["times"]) for one in await letters(database)]
+    assert found == [("refused", 2), ("refused", 1)]
+    assert (await letters(database))[0]["reason"].startswith(
+        "a manifest's name has 628 characters, at most 500 are taken: 'imports/acme/qqq"
+    )
+    assert await database.fetch_value("SELECT COUNT(*) FROM arrival") == 0
+
+
 async def test_a_letter_goes_out_as_it_was_published_and_only_once(
     parts: Parts, database: Database
 ) -> None:

@@ -315,7 +315,7 @@ async def test_a_load_that_waits_for_its_turn_is_woken_by_the_end_of_the_other(
     await finish(ledger, await claimed(ledger, event("stager", load_id="M")))
     await publish_due(ledger.url, MemoryBus(), "drops")
     newer = await claimed(ledger, event("upserter", load_id="M"))
-    await ledger.wait(newer, Waiting("load L is older", counts_towards_limit=True))
+    await ledger.wait(newer, Waiting("load L is older", older="L"))
     waiting = await ledger.read("M")
     assert waiting is not None
     assert waiting.waiting_since is not None

@@ -63,6 +63,28 @@ async def test_a_lease_lasts_as_long_though_its_workers_clock_is_wrong(
     assert load.lease_until - load.now <= timedelta(seconds=parts.settings.lease_seconds)
 
 
+@pytest.mark.parametrize(
+    ("written_minutes_ago", "ends_as"), [(0, State.VALIDATED), (-6, State.FAILED)]
+)
+async def test_the_future_begins_by_the_databases_clock_and_not_by_a_services_own(
+    parts: Parts,
+    bucket_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    written_minutes_ago: int,
+    ends_as: State,
+) -> None:
+    drop = Drop(created_at=now() - timedelta(minutes=written_minutes_ago))
+    drop.write(bucket_dir)
+    for module in ("shared.clock", "services.validator.reading"):
+        monkeypatch.setattr(
+            f"{module}.now", lambda: datetime.now(UTC) - timedelta(minutes=10), raising=False
+        )
+    await validated(parts, drop)
+    load = await parts.ledger.read(drop.load_id)
+    assert load is not None
+    assert load.state is ends_as
+
+
 async def test_rows_that_mysql_changes_on_their_way_into_staging_are_no_staged_rows(
     parts: Parts, bucket_dir: Path, database: Database
 ) -> None:

@@ -1,5 +1,6 @@
 """Whose turn it is, and what an upsert reads and locks while it has its turn."""
 
+import re
 from itertools import chain
 
 import pytest
@@ -8,12 +9,13 @@ from services.upserter.attempt import Attempt
 from services.upserter.classify import prepare
 from services.upserter.gate import PlanOutdated, advance_epoch, take_gate
 from services.upserter.plan import plan_of
+from services.upserter.stage import upsert
 from services.upserter.write import write
 from shared.errors import TransientFault, Waiting
 from shared.mysql.connect import Database, connect
 from shared.stage import Parts
 from tests.production import content
-from tests.upserts import V1, deliver, family, stage
+from tests.upserts import V1, apply, counts, deliver, family, row, stage, take
 
 ATTEMPT = Attempt("L", "acme", version=1, run=1, staged_run=1, fence=1, applied_fence=0)
 
@@ -61,7 +63,7 @@ async def test_a_gate_that_another_load_holds_is_waited_for_outside(
         with pytest.raises(Waiting) as caught:
             async with database.transaction():
                 await take_gate(database, ATTEMPT, prepared.epoch)
-    assert not caught.value.counts_towards_limit
+    assert caught.value.older is None
 
 
 async def test_a_late_load_locks_no_other_load_out_of_the_ledger(
@@ -92,3 +94,51 @@ async def test_no_statement_reads_a_whole_table_though_the_tables_statistics_are
         tree = "".join(str(value) for told in rows for value in told.values())
         assert "Table scan on" not in tree.replace("Table scan on classified", ""), tree
         assert "hash join" not in tree, tree
+
+
+async def wait_for_an_older_load(parts: Parts, database: Database, minutes: int) -> None:
+    """`new` has waited as long for A, which was applied then; B, older too, has just come."""
+    await stage(database, "new", 9, {"vehicles": [row("vehicles", "V", "C")]})
+    await stage(database, "A", 1, family("1"))
+    claim = await take(parts, "new")
+    with pytest.raises(Waiting) as caught:
+        await upsert(claim, parts)
+    await parts.ledger.wait(claim, caught.value)
+    await database.execute(
+        "UPDATE load_ledger SET waiting_since = waiting_since - INTERVAL %(minutes)s MINUTE,"
+        " waiting_for_since = waiting_for_since - INTERVAL %(minutes)s MINUTE",
+        {"minutes": minutes},
+    )
+    await apply(parts, "A")
+    await stage(database, "B", 2, {"customers": [row("customers", "C")]})
+
+
+async def test_the_time_that_a_load_has_waited_for_one_older_load_does_not_count_for_another(
+    parts: Parts, database: Database
+) -> None:
+    await wait_for_an_older_load(parts, database, minutes=20)
+    before = await parts.ledger.read("new")
+    claim = await take(parts, "new")
+    with pytest.raises(Waiting, match="B goes first") as caught:
+        await upsert(claim, parts)
+    await parts.ledger.wait(claim, caught.value)
+    after = await parts.ledger.read("new")
+    assert before is not None
+    assert after is not None
+    assert (before.waiting_for, after.waiting_for) == ("A", "B")
+    assert before.waiting_since == after.waiting_since
+    assert after.waiting_for_since is not None
+    assert (after.now - after.waiting_for_since).total_seconds() < 60
+    await apply(parts, "B")
+    await database.execute("UPDATE load_ledger SET next_attempt_at = NULL")
+    await apply(parts, "new")
+    assert (await counts(database, "new"))["vehicles"] == {"inserted": 1}
+
+
+async def test_a_load_does_not_wait_for_ever_though_one_older_load_comes_after_the_other(
+    parts: Parts, database: Database
+) -> None:
+    await wait_for_an_older_load(parts, database, minutes=61)
+    await apply(parts, "new")
+    warnings = await database.fetch_value("SELECT warnings FROM load_ledger WHERE load_id = 'new'")
+    assert re.search(r"after waiting 36\d\d s for older loads; B is still on its way", warnings)

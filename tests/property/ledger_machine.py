@@ -214,13 +214,13 @@ class LedgerMachine(RuleBasedStateMachine):
         assert gives_up is (holds and model.needs_attention)
 
     @precondition(lambda self: self.claims)
-    @rule(number=AMONG_CLAIMS, counts=st.booleans())
-    def a_worker_waits_for_another_load(self, number: int, counts: bool) -> None:
+    @rule(number=AMONG_CLAIMS, older=st.sampled_from((None, "A", "B")))
+    def a_worker_waits_for_another_load(self, number: int, older: str | None) -> None:
         claim = self.a_claim(number)
         if claim.stage != "upserter":
             return
         holds = self.holds(claim)
-        self.do(self.ledger.wait(claim, Waiting("another goes first", counts_towards_limit=counts)))
+        self.do(self.ledger.wait(claim, Waiting("another goes first", older=older)))
         self.gave_back("waiting", claim, holds, "later")
 
     @precondition(lambda self: self.claims)

@@ -10,6 +10,7 @@ import pytest
 
 from crossdock.cli.ledger_view import situation
 from crossdock.stack import local, mysql_server, processes, pubsub_emulator, storage_emulator
+from services.upserter.gate import MOST_PATIENCES
 from shared.ledger.arrivals import ArrivalVerdict
 from shared.ledger.delivery import Verdict
 from shared.ledger.mysql import DEAD_WORKER_SECONDS
@@ -137,6 +138,8 @@ def test_times_and_numbers_are_those_of_the_settings() -> None:
     assert 12 * 60 < sum(pauses) < 18 * 60
     minutes = f"{DEFAULTS['order_wait_seconds'] // 60} minutes"
     assert re.findall(r"\d+ minutes", PROSE) == [minutes, minutes]
+    assert "all of them together an hour" in PROSE
+    assert MOST_PATIENCES * DEFAULTS["order_wait_seconds"] == 60 * 60
     assert f"runs out after {DEFAULTS['lease_seconds']} seconds" in PROSE
     assert f"up to {DEAD_WORKER_SECONDS} seconds" in PROSE
 

@@ -122,6 +122,8 @@ async def test_the_answer_decides_the_status(answer: Answer | Exception, status:
         (envelope(attributes={"run": {"deep": 1}}), "message.attributes.run: "),
         (envelope(publishTime="yesterday"), "message.publishTime: "),
         (envelope(publishTime="2026-01-02T03:04:05"), "message.publishTime: "),
+        (envelope(publishTime="9999-12-31T23:59:59-23:00"), "message.publishTime: is no time"),
+        (envelope(publishTime="0001-01-01T00:00:00+23:00"), "message.publishTime: is no time"),
         (envelope(messageId=""), "message.messageId: "),
     ],
 )
