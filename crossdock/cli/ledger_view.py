@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crossdock.cli.errors import NotFound
+from crossdock.cli.local_bucket import place_of
+from services.reporter.partner_view import REJECTS_NAME, ack_folder
 from shared.contracts.model import contracts
 from shared.errors import Failure, shown
 from shared.gcs_notification import Arrival
 from shared.manifest import is_load_id
-from shared.mysql.connect import Row, connect
+from shared.mysql.connect import Database, Row, connect
 from shared.mysql.queries import load_queries
+from shared.notices import failure_as_told, run_that_stands, verdict_on_replay
 
 SQL = load_queries("crossdock.cli", "status.sql")
 MOST_LOADS = 100
@@ -63,6 +66,7 @@ async def describe_load(mysql_url: str, load_id: str) -> Document:
         run = {**key, "run": row["validated_run"]}
         files = await database.fetch_all(SQL["list_files"], run)
         counts = await database.fetch_all(SQL["list_counts"], key)
+        rejected_rows = await _rejected_rows(database, row, counts)
         history = await database.fetch_all(SQL["list_history"], {**key, "most": MOST_HISTORY_LINES})
     contract = contracts().get(row["schema_version"] or "")
     order = [entity.name for entity in contract.entities] if contract else []
@@ -74,8 +78,24 @@ async def describe_load(mysql_url: str, load_id: str) -> Document:
         "milestones": [_milestone(line) for line in milestones],
         "files": [_file(line) for line in files],
         "counts": {line["entity"]: _counts(line) for line in counts},
+        "rejected_rows": rejected_rows,
         "arrivals": [arrival_document(line) for line in arrivals],
         "history": [_history_line(line) for line in reversed(history)],
+    }
+
+
+async def _rejected_rows(database: Database, load: Row, counts: Sequence[Row]) -> Document:
+    """The rejected rows of the run that was counted last, and the object that lists them."""
+    if not any(line["rejected"] for line in counts):
+        return {"by_code": {}, "file": None}
+    run = counts[0]["run"]
+    rows = await database.fetch_all(SQL["count_rejects"], {"load_id": load["load_id"], "run": run})
+    of_failed_replay = load["failed_run"] == run and load["applied_run"] is not None
+    has_ack = not of_failed_replay and place_of(load["bucket"]) is None
+    file = ack_folder(load["partner"], load["load_id"]) + REJECTS_NAME
+    return {
+        "by_code": {row["code"]: row["kept"] for row in rows},
+        "file": file if has_ack else None,
     }
 
 
@@ -134,6 +154,7 @@ def load_document(row: Row) -> Document:
         "folder": row["prefix"],
         "state": row["state"],
         "run": row["run"],
+        "applied_run": row["applied_run"],
         "lease": lease if leased else None,
         "attempts": row["attempts"],
         "last_error": row["last_error"],
@@ -186,7 +207,8 @@ def situation(load: Mapping[str, Any]) -> str:
         error = load["last_error"] or "waits for its turn"
         return f"attempt {load['attempts'] + 1} at {load['next_attempt_at']}: {error}"
     if load["failure"] is not None:
-        return str(load["failure"]["code"])
+        standing, code = run_that_stands(load), str(load["failure"]["code"])
+        return code if standing is None else f"{verdict_on_replay(standing)}: {code}"
     return "does not reconcile: see its report" if load["reconciled"] is False else ""
 
 
@@ -202,13 +224,14 @@ def _why_unknown(load_id: str, arrivals: Sequence[Row]) -> str:
 
 
 def _failure(row: Row) -> Document:
-    return Failure.of(
+    failure = Failure.of(
         row["failure_code"],
         row["failure_message"],
         file=row["failure_file"],
         row=row["failure_row"],
         column=row["failure_column"],
-    ).to_json()
+    )
+    return failure_as_told(failure, row["applied_run"]).to_json()
 
 
 def _milestone(row: Row) -> Document:

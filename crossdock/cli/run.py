@@ -173,13 +173,14 @@ def _who_holds(load: Load) -> str:
 
 def _refusal_report(arrival: Arrival, failure: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest that became no run of any load, told like one: what is unknown is null."""
-    unknown = ("source_system", "run", "schema_version", "manifest_sha256", "started_at")
+    unknown = ("source_system", "run", "applied_run", "schema_version", "manifest_sha256")
     return {
         "load_id": arrival.load_id,
-        **dict.fromkeys((*unknown, "finished_at")),
+        **dict.fromkeys((*unknown, "started_at", "finished_at")),
         "state": ArrivalVerdict.REFUSED.value,
         "reconciled": False,
         "entities": {},
+        "rejected_rows": {"by_code": {}, "file": None},
         "failure": failure,
         "files": [],
         "warnings": [],

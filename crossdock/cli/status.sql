@@ -3,7 +3,7 @@
 -- name: list_loads
 -- The newest loads, as far as a list shows them.
 SELECT load_id, source_system, partner, bucket, prefix, state, run, lease_owner, lease_until,
-    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run,
+    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run, applied_run,
     failure_code, failure_message, failure_file, failure_row, failure_column, schema_version,
     created_at, received_at, started_at, updated_at, NOW(6) AS now,
     (SELECT JSON_EXTRACT(r.report, '$.reconciled') = CAST('true' AS JSON) FROM load_report r
@@ -17,7 +17,7 @@ SELECT COUNT(*) FROM load_ledger;
 -- name: read_load
 -- One load, with what a list has no room for.
 SELECT load_id, source_system, partner, bucket, prefix, state, run, lease_owner, lease_until,
-    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run,
+    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run, applied_run,
     failure_code, failure_message, failure_file, failure_row, failure_column, schema_version,
     created_at, received_at, started_at, updated_at, warnings, validated_run, NOW(6) AS now,
     (SELECT JSON_EXTRACT(r.report, '$.reconciled') = CAST('true' AS JSON) FROM load_report r
@@ -69,6 +69,11 @@ WHERE load_id = %(load_id)s AND run = %(run)s;
 SELECT run, entity, staged, inserted, updated, unchanged, stale, rejected FROM load_count
 WHERE load_id = %(load_id)s
     AND run = (SELECT MAX(run) FROM load_count WHERE load_id = %(load_id)s);
+
+-- name: count_rejects
+-- How many rejected rows of a run were kept, by code.
+SELECT code, COUNT(*) AS kept FROM load_reject
+WHERE load_id = %(load_id)s AND run = %(run)s GROUP BY code ORDER BY kept DESC, code;
 
 -- name: count_letters
 -- How many letters of the last days have not been published again.

@@ -8,7 +8,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from crossdock.cli.ledger_view import situation
-from services.reporter.render import as_text, render_failure
+from services.reporter.render import as_text, rejects_in_words, render_failure
+from shared.notices import run_that_stands
 
 FACTS = ("state", "run", "source_system", "bucket", "folder", "created_at", "received_at")
 STYLE_OF_STATE = {"reported": "green", "failed": "red"}
@@ -53,7 +54,7 @@ def render_load(document: Document) -> Iterator[RenderableType]:
     facts = Table.grid(padding=(0, 2))
     for name in FACTS:
         facts.add_row(name, as_text(document[name]))
-    if not document["failure"] and situation(document):
+    if situation(document) and (not document["failure"] or run_that_stands(document)):
         facts.add_row("now", as_text(situation(document)))
     yield facts
     if document["failure"]:
@@ -68,6 +69,10 @@ def render_load(document: Document) -> Iterator[RenderableType]:
     if document["counts"]:
         rows = [{"entity": name, **counts} for name, counts in document["counts"].items()]
         yield _render_dicts("Counts", tuple(rows[0]), rows)
+    rejected = sum(counts["rejected"] or 0 for counts in document["counts"].values())
+    rejects = rejects_in_words(document["rejected_rows"], rejected)
+    if rejects is not None:
+        yield Text.assemble(("Rejected rows: ", "bold"), as_text(rejects))
     yield _render_dicts("History", ("at", "run", "stage", "kind", "detail"), document["history"])
 
 

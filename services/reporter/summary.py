@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
-from services.reporter.render import COUNTS, as_number, harmless
-from shared.notices import Notice
+from services.reporter.render import COUNTS, as_number, harmless, rejects_of
+from shared.notices import Notice, run_that_stands, verdict_on_replay
 
 LONGEST_HEADLINE: Final = 300
 LONGEST_REMARK: Final = 2_000
@@ -73,7 +73,9 @@ def _headline(notice: Notice) -> str:
     subject = notice.subject
     if notice.outcome != "refused":
         subject = f"{subject} of {notice.body['source_system']}, run {notice.run}"
-    said = f"{subject}: {_VERDICTS[notice.outcome]}"
+    standing = run_that_stands(notice.body)
+    verdict = _VERDICTS[notice.outcome] if standing is None else verdict_on_replay(standing)
+    said = f"{subject}: {verdict}"
     if notice.failure is not None:
         said += f", {notice.failure['code']}"
     return f"SECURITY: {said}" if notice.is_security_event else said
@@ -99,6 +101,9 @@ def _remarks(notice: Notice) -> tuple[tuple[str, str], ...]:
         if where:
             remarks.append(("Where", ", ".join(where)))
         remarks.append(("What to do", notice.failure["remedy"]))
+    rejects = rejects_of(notice.body)
+    if rejects is not None:
+        remarks.append(("Rejected rows", rejects))
     if notice.outcome == "mismatch":
         remarks.append(("What to do", _MISMATCH))
     warnings = notice.body.get("warnings") or []

@@ -185,7 +185,14 @@ def test_the_end_of_a_load_decides_the_exit_code(
 
 def ledger_row(**facts: object) -> dict[str, object]:
     times = dict.fromkeys(("created_at", "received_at", "started_at", "updated_at"))
-    failure = ("failed_run", "failure_code", "failure_message", "failure_file", "failure_row")
+    failure = (
+        "failed_run",
+        "applied_run",
+        "failure_code",
+        "failure_message",
+        "failure_file",
+        "failure_row",
+    )
     lease = ("lease_owner", "lease_until", "next_attempt_at", "waiting_since", "last_error")
     return {
         **times,
@@ -231,6 +238,15 @@ def ledger_row(**facts: object) -> dict[str, object]:
         (
             {"failed_run": 1, "failure_code": "file.missing", "failure_message": "no invoices.csv"},
             "",
+        ),
+        (
+            {
+                "failed_run": 2,
+                "applied_run": 1,
+                "failure_code": "file.missing",
+                "failure_message": "no invoices.csv",
+            },
+            "replay failed; what run 1 applied stands: file.missing",
         ),
         ({"state": "reported", "reconciled": 0}, "does not reconcile: see its report"),
         ({"state": "reported", "reconciled": 1}, ""),
