@@ -8,9 +8,11 @@ from typing import Any
 from crossdock.cli.errors import NotFound
 from crossdock.cli.local_bucket import place_of
 from services.reporter.partner_view import REJECTS_NAME, ack_folder
+from services.reporter.render import harmless
 from shared.contracts.model import contracts
 from shared.errors import Failure, shown
 from shared.gcs_notification import Arrival
+from shared.ledger.states import State
 from shared.manifest import is_load_id
 from shared.mysql.connect import Database, Row, connect
 from shared.mysql.queries import load_queries
@@ -20,6 +22,10 @@ SQL = load_queries("crossdock.cli", "status.sql")
 MOST_LOADS = 100
 MOST_REFUSED = 20
 MOST_HISTORY_LINES = 200
+# What came in the name of a load that does not exist: enough to find who sent it.
+MOST_LINES_OF_NO_LOAD = 20
+# The history has no index by kind: a look at so many lines takes a moment, however long it grows.
+MOST_LINES_SEARCHED = 100_000
 # As long as Pub/Sub keeps a message: what nobody has cared for by then is not called out any more.
 DAYS_LETTERS_WAIT = 7
 
@@ -27,7 +33,9 @@ Document = dict[str, Any]
 
 
 async def list_loads(mysql_url: str) -> Document:
-    """The newest loads and refused manifests, the channels that are dead, how many letters wait.
+    """The loads that want a look, then the newest, with how many there are in each state.
+
+    Beside them the newest refused manifests, dead channels, and how much belongs to no load.
 
     Raises:
         TransientFault: the database did not answer.
@@ -36,14 +44,23 @@ async def list_loads(mysql_url: str) -> Document:
         loads = await database.fetch_all(SQL["list_loads"], {"most": MOST_LOADS})
         refused = await database.fetch_all(SQL["list_refused"], {"most": MOST_REFUSED})
         dead = await database.fetch_all(SQL["list_dead_channels"])
-        total = await database.fetch_value(SQL["count_loads"])
+        counted = await database.fetch_all(SQL["count_loads"])
         letters = await database.fetch_value(SQL["count_letters"], {"days": DAYS_LETTERS_WAIT})
+        unknown = await database.fetch_value(
+            SQL["count_messages_for_unknown_loads"], {"most": MOST_LINES_SEARCHED}
+        )
+    states = {row["state"]: row["loads"] for row in counted}
+    total = sum(states.values())
     return {
         "total": total,
+        "states": {state.value: states.get(state.value, 0) for state in State},
+        "needs_attention": sum(int(row["needing_attention"]) for row in counted),
+        "not_shown": total - len(loads),
         "loads": [load_document(row) for row in loads],
         "refused": [arrival_document(row) for row in refused],
         "dead_channels": [_channel_document(row) for row in dead],
         "letters_waiting": int(letters),
+        "messages_for_unknown_loads": int(unknown),
     }
 
 
@@ -54,14 +71,17 @@ async def describe_load(mysql_url: str, load_id: str) -> Document:
         NotFound: there is no such load.
         TransientFault: the database did not answer.
     """
-    if not is_load_id(load_id):
-        raise NotFound(_why_unknown(load_id, ()))
     key = {"load_id": load_id}
     async with connect(mysql_url) as database:
-        row = await database.fetch_one(SQL["read_load"], key)
-        arrivals = await database.fetch_all(SQL["list_arrivals"], key)
+        can_be_one = is_load_id(load_id)
+        row = await database.fetch_one(SQL["read_load"], key) if can_be_one else None
+        arrivals = await database.fetch_all(SQL["list_arrivals"], key) if can_be_one else []
         if row is None:
-            raise NotFound(_why_unknown(load_id, arrivals))
+            most = {**key, "most": MOST_LINES_OF_NO_LOAD}
+            lines = (
+                await database.fetch_all(SQL["list_history"], most) if load_id.isprintable() else []
+            )
+            raise NotFound(_why_unknown(load_id, arrivals, lines))
         milestones = await database.fetch_all(SQL["list_milestones"], key)
         run = {**key, "run": row["validated_run"]}
         files = await database.fetch_all(SQL["list_files"], run)
@@ -212,15 +232,23 @@ def situation(load: Mapping[str, Any]) -> str:
     return "does not reconcile: see its report" if load["reconciled"] is False else ""
 
 
-def _why_unknown(load_id: str, arrivals: Sequence[Row]) -> str:
+def _why_unknown(load_id: str, arrivals: Sequence[Row], lines: Sequence[Row]) -> str:
     refused = [arrival_document(row)["failure"] for row in arrivals]
     failure = next((one for one in reversed(refused) if one is not None), None)
     if failure is None:
-        return f"there is no load {shown(load_id)}; `crossdock status` lists those that are known"
-    return (
-        f"there is no load {load_id!r}: its manifest was refused, {failure['code']}: "
-        f"{failure['message']}\nWhat to do: {failure['remedy']}"
-    )
+        why = f"there is no load {shown(load_id)}; `crossdock status` lists those that are known"
+    else:
+        why = (
+            f"there is no load {load_id!r}: its manifest was refused, {failure['code']}: "
+            f"{failure['message']}\nWhat to do: {failure['remedy']}"
+        )
+    came = [_line_of_no_load(_history_line(line)) for line in reversed(lines)]
+    return "\n".join([why, *(["What came in its name:"] if came else []), *came])
+
+
+def _line_of_no_load(line: Document) -> str:
+    facts = (line["at"], line["stage"], line["kind"], line["detail"] and harmless(line["detail"]))
+    return "  " + "  ".join(fact for fact in facts if fact)
 
 
 def _failure(row: Row) -> Document:
