@@ -26,8 +26,6 @@ MOST_HISTORY_LINES = 200
 MOST_LINES_OF_NO_LOAD = 20
 # The history has no index by kind: a look at so many lines takes a moment, however long it grows.
 MOST_LINES_SEARCHED = 100_000
-# As long as Pub/Sub keeps a message: what nobody has cared for by then is not called out any more.
-DAYS_LETTERS_WAIT = 7
 
 Document = dict[str, Any]
 
@@ -35,7 +33,7 @@ Document = dict[str, Any]
 async def list_loads(mysql_url: str) -> Document:
     """The loads that want a look, then the newest, with how many there are in each state.
 
-    Beside them the newest refused manifests, dead channels, and how much belongs to no load.
+    Beside them the newest refused manifests, dead channels, and what came for no load.
 
     Raises:
         TransientFault: the database did not answer.
@@ -45,7 +43,6 @@ async def list_loads(mysql_url: str) -> Document:
         refused = await database.fetch_all(SQL["list_refused"], {"most": MOST_REFUSED})
         dead = await database.fetch_all(SQL["list_dead_channels"])
         counted = await database.fetch_all(SQL["count_loads"])
-        letters = await database.fetch_value(SQL["count_letters"], {"days": DAYS_LETTERS_WAIT})
         unknown = await database.fetch_value(
             SQL["count_messages_for_unknown_loads"], {"most": MOST_LINES_SEARCHED}
         )
@@ -59,7 +56,6 @@ async def list_loads(mysql_url: str) -> Document:
         "loads": [load_document(row) for row in loads],
         "refused": [arrival_document(row) for row in refused],
         "dead_channels": [_channel_document(row) for row in dead],
-        "letters_waiting": int(letters),
         "messages_for_unknown_loads": int(unknown),
     }
 

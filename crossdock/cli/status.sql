@@ -90,11 +90,6 @@ WHERE load_id = %(load_id)s
 SELECT code, COUNT(*) AS kept FROM load_reject
 WHERE load_id = %(load_id)s AND run = %(run)s GROUP BY code ORDER BY kept DESC, code;
 
--- name: count_letters
--- How many letters of the last days have not been published again.
-SELECT COUNT(*) FROM dead_letter
-WHERE redriven_at IS NULL AND last_seen > NOW(6) - INTERVAL %(days)s DAY;
-
 -- name: latest_report
 -- The report of the newest run that has one.
 SELECT report FROM load_report WHERE load_id = %(load_id)s ORDER BY run DESC LIMIT 1;

@@ -36,7 +36,11 @@ def render_list(document: Document) -> Iterator[RenderableType]:
         title = "Channels that do not take their notices"
         yield _render_dicts(title, names, document["dead_channels"])
     if document["letters_waiting"]:
-        yield Text(f"letters that wait: {document['letters_waiting']} (crossdock dead-letter list)")
+        undelivered = document["letters_undelivered"]
+        yield Text(
+            f"letters that wait: {document['letters_waiting']} (crossdock dead-letter list), "
+            f"{undelivered or 'none'} of them for `crossdock dead-letter redrive --all`"
+        )
     if document["messages_for_unknown_loads"]:
         count = document["messages_for_unknown_loads"]
         yield Text(

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from crossdock.cli import environment
 from crossdock.cli.app import app
-from crossdock.cli.ledger_view import MOST_LOADS, describe_load, list_loads
+from crossdock.cli.ledger_view import MOST_LOADS, describe_load
 from crossdock.cli.status_tables import render_list, render_load
 from services.stager.stage import STAGE as STAGER
 from shared.bus.port import Answer, Message
@@ -145,8 +145,9 @@ async def test_eighty_columns_show_every_time_and_every_state_whole(
     await database.execute("UPDATE load_event SET detail = REPEAT('detail ', 20)")
     url = parts.settings.mysql_url
     document = await describe_load(url, drop.load_id)
+    listed = json.loads((await crossdock("status", "--json")).stdout)
     for text in (
-        on_a_narrow_terminal(render_list(await list_loads(url))),
+        on_a_narrow_terminal(render_list(listed)),
         on_a_narrow_terminal(render_load(document)),
     ):
         assert "…" not in text
