@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -46,13 +45,6 @@ def _checked_mail_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_checked_mail_address(address.strip()) for address in addresses)
 
 
-def _checked_public_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("the form is https://host, with a path if there is one")
-    return url.rstrip("/")
-
-
 def _split_at_commas(given: object) -> object:
     return tuple(given.split(",")) if isinstance(given, str) else given
 
@@ -66,7 +58,6 @@ MailAddresses = Annotated[
     BeforeValidator(_split_at_commas),
     AfterValidator(_checked_mail_addresses),
 ]
-PublicUrl = Annotated[str, AfterValidator(_checked_public_url)]
 
 
 class Settings(BaseSettings):
@@ -95,7 +86,6 @@ class Settings(BaseSettings):
     smtp_url: MailServer | None = None
     email_to: MailAddresses = ()
     email_from: MailAddress | None = None
-    public_url: PublicUrl | None = None
 
     @field_validator("mysql_url")
     @classmethod

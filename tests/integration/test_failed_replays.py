@@ -103,7 +103,7 @@ async def test_a_failed_replay_of_a_load_that_stands_asks_nothing_of_the_partner
     verdict, code = "replay failed; what run 1 applied stands", "file.checksum_mismatch"
     _, notice = await told(database)
     texts = [
-        as_plain_text(summarize(notice, None)),
+        as_plain_text(summarize(notice)),
         await crossdock("report", "load-1"),
         await crossdock("status", "load-1"),
     ]
@@ -136,7 +136,7 @@ async def test_a_load_that_was_applied_and_not_told_is_told_before_the_replay_th
     assert applied.body["entities"]["customers"]["inserted"] == len(ROWS["customers"])
     assert all(file["generation"] for file in applied.body["files"])
     assert applied.body["started_at"] < failed.body["started_at"]
-    assert "what run 1 applied stands" in as_plain_text(summarize(failed, None))
+    assert "what run 1 applied stands" in as_plain_text(summarize(failed))
 
     ack = json.loads((bucket_dir / ACKS / "ack.json").read_bytes())
     assert (ack["run"], ack["state"], ack["failure"]) == (1, "reported", None)
@@ -164,7 +164,7 @@ async def test_rejected_rows_are_told_by_code_with_the_file_that_lists_them(
     await run(parts, drop)
     (notice,) = await told(database)
     line = "row.too_long 1; listed in acks/acme/load-1/rejects.csv"
-    assert f"Rejected rows: {line}" in as_plain_text(summarize(notice, None))
+    assert f"Rejected rows: {line}" in as_plain_text(summarize(notice))
     assert f"rejected rows: {line}" in await crossdock("report", "load-1")
     assert f"Rejected rows: {line}" in await crossdock("status", "load-1")
     listed = {"by_code": {"row.too_long": 1}, "file": str(ACKS / "rejects.csv")}
