@@ -1,6 +1,7 @@
 """Every setting of the project, out of the environment, checked once when a process starts."""
 
 import os
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -24,8 +25,11 @@ class SettingsError(ValueError):
     """One message that names every setting that is missing or wrong, and how to mend it."""
 
 
+_before_emulators: ContextVar[bool] = ContextVar("before_emulators", default=False)
+
+
 def _checked_webhook(url: SecretStr) -> SecretStr:
-    emulated = bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
+    emulated = _before_emulators.get() or bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
     check_webhook_url(url.get_secret_value(), loopback_allowed=emulated)
     return url
 
@@ -128,16 +132,24 @@ class Settings(BaseSettings):
         return self.email_from or (user if user and is_mail_address(user) else None)
 
 
-def load_settings(**given: object) -> Settings:
+def load_settings(*, before_emulators: bool = False, **given: object) -> Settings:
     """The settings of this process; `given` values win over the environment.
+
+    Args:
+        before_emulators: read them as a process does that has PUBSUB_EMULATOR_HOST, though the
+            emulator does not run yet.
+        given: values by the names of the fields.
 
     Raises:
         SettingsError: one or more are missing or wrong; the message names them all.
     """
+    before = _before_emulators.set(before_emulators)
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
+    finally:
+        _before_emulators.reset(before)
 
 
 def _explain(error: ValidationError) -> str:

@@ -61,7 +61,10 @@ def test_this_machine_may_take_cards_only_beside_an_emulator(
 ) -> None:
     local = "http://127.0.0.1:8000/workflows/1"
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
-    with pytest.raises(SettingsError, match="CROSSDOCK_TEAMS_WEBHOOK_URL"):
+    with pytest.raises(SettingsError, match=r"TEAMS_WEBHOOK_URL.*PUBSUB_EMULATOR_HOST"):
+        settings(teams_webhook_url=local)
+    assert settings(before_emulators=True, teams_webhook_url=local).teams_webhook_url
+    with pytest.raises(SettingsError):
         settings(teams_webhook_url=local)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")
     assert settings(teams_webhook_url=local).notice_channels == ("log", "ack", "teams")
