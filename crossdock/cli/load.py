@@ -93,7 +93,10 @@ def why_no_replay(load: Load, stage: StageName, bucket: str) -> str | None:
     if stage in possible:
         return None
     if not possible:
-        return f"the manifest of {load.load_id} never passed; upload a corrected drop"
+        return (
+            f"the manifest of {load.load_id} never passed its checks, so there is nothing to "
+            "replay; the partner must send a corrected drop"
+        )
     return (
         f"load {load.load_id} never came as far as the {stage}; it can be replayed from "
         f"{', '.join(possible)}"

@@ -27,7 +27,6 @@ from shared.gcs_notification import Arrival, arrival_of
 from shared.ledger.arrivals import ArrivalVerdict, ManifestFacts, decide_arrival
 from shared.ledger.mysql import Ledger
 from shared.ledger.states import Load
-from shared.logs import set_up_logs
 from shared.manifest import MANIFEST_NAME
 from shared.partners import load_partners
 from shared.settings import Settings
@@ -95,7 +94,6 @@ def _run_in_bucket(drop: str) -> dict[str, Any]:
     match = _IN_BUCKET.fullmatch(drop)
     if match is None:
         raise WrongUsage(f"{drop!r} is no drop; the form is gs://BUCKET/imports/PARTNER/LOAD_ID/")
-    set_up_logs()
     use_running_stack(bucket=match["bucket"])
     settings = read_settings()
     storage = GcsStorage.connect(settings.bucket, settings.project)

@@ -9,12 +9,12 @@ from google.pubsub_v1.types import DeadLetterPolicy, PushConfig, RetryPolicy, Su
 
 from crossdock.cli.environment import missing_settings
 from crossdock.cli.errors import ExitCode, WrongUsage
-from crossdock.cli.health import MySQLFacts, judge_mysql, judge_subscription
+from crossdock.cli.health import MySQLFacts, judge_mysql, judge_service, judge_subscription
 from crossdock.cli.ledger_view import load_document, situation
 from crossdock.cli.load import topic_of_replay, why_no_replay
 from crossdock.cli.local_bucket import bucket_of, place_of
 from crossdock.cli.run import exit_code_of, foretell
-from crossdock.cli.upload import plan_upload
+from crossdock.cli.upload import plan_upload, why_not_replaced
 from shared.errors import Failure
 from shared.events import StageName, Topic
 from shared.ledger.arrivals import ManifestFacts
@@ -97,6 +97,21 @@ def test_a_folder_that_holds_a_file_of_another_drop_is_left_alone(may_replace: b
 
 
 @pytest.mark.parametrize(
+    ("ack", "is_refused"),
+    [
+        ({}, False),
+        ({"state": "failed", "manifest_sha256": "one"}, False),
+        ({"state": "reported", "manifest_sha256": "two"}, False),
+        ({"state": "reported", "manifest_sha256": "one"}, True),
+    ],
+)
+def test_only_another_manifest_of_a_load_that_was_applied_is_kept_back(
+    ack: dict[str, str], is_refused: bool
+) -> None:
+    assert (why_not_replaced(ack, "two") is not None) is is_refused
+
+
+@pytest.mark.parametrize(
     ("load", "stage", "topic"),
     [
         (REPORTED, "validator", Topic.ARRIVED),
@@ -119,7 +134,9 @@ def test_a_replay_that_no_stage_would_take_is_refused_with_what_can_be_done() ->
     assert too_early is not None
     assert too_early.endswith("validator, stager")
     never_passed = replace(FAILED, reached=None, failed_run=None)
-    assert "corrected drop" in (why_no_replay(never_passed, "validator", "drops") or "")
+    assert "the partner must send a corrected drop" in (
+        why_no_replay(never_passed, "validator", "drops") or ""
+    )
     assert "CROSSDOCK_BUCKET=drops" in (why_no_replay(REPORTED, "validator", "other") or "")
 
 
@@ -356,3 +373,12 @@ def test_a_subscription_that_is_not_there_is_told_from_one_that_is_wrong() -> No
     assert not ok
     assert "does not exist" in detail
     assert "crossdock up" in (remedy or "")
+
+
+def test_a_service_that_runs_without_its_database_is_not_said_to_have_died() -> None:
+    text = '{"status":"the database is unreachable: 127.0.0.1:3306"}'
+    found = judge_service("stager", "http://127.0.0.1:1", 503, text)
+    assert not found.ok
+    assert "the database is unreachable" in found.detail
+    assert "It runs" in (found.remedy or "")
+    assert judge_service("stager", "http://127.0.0.1:1", 200, "ready").remedy is None

@@ -24,7 +24,7 @@ REPLAY = section(PAGE, "## A replay by hand")
 def seconds_until_given_up(shortest: float, longest: float) -> float:
     """How long a message is delivered in vain, each pause twice the one before."""
     pauses = range(topology.MOST_DELIVERY_ATTEMPTS - 1)
-    return sum(min(longest, shortest * 2**number) for number in pauses)
+    return sum(min(longest, shortest * 2.0**number) for number in pauses)
 
 
 def test_every_topic_stands_on_the_page_with_who_publishes_and_who_takes_it() -> None:
