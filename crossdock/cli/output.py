@@ -40,7 +40,7 @@ def table_of(
         title: what stands above it.
     """
     table = Table(
-        title=title,
+        title=title and f"\n{title}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,

@@ -52,8 +52,8 @@ def render_list(document: Document) -> Iterator[RenderableType]:
 def _totals(document: Document) -> str:
     states = ", ".join(f"{count:,} {state}" for state, count in document["states"].items() if count)
     attention = document["needs_attention"]
-    marked = f"; {attention:,} need attention" if attention else ""
-    return f"{document['total']:,} loads: {states}{marked}"
+    marked = f"; needing attention: {attention:,}" if attention else ""
+    return f"loads: {document['total']:,}; {states}{marked}"
 
 
 def _render_refused(arrivals: Sequence[Document]) -> Table:

@@ -79,8 +79,8 @@ async def test_no_number_of_newer_loads_hides_one_that_wants_a_look(database: Da
         "failed": 2,
     }
     shown = (await crossdock("status")).stdout
-    totals = f"{NEWER + 4} loads: 1 staged, 1 upserted, {NEWER} reported, 2 failed"
-    assert shown.startswith(f"{totals}; 1 need attention\n")
+    totals = f"loads: {NEWER + 4}; 1 staged, 1 upserted, {NEWER} reported, 2 failed"
+    assert shown.startswith(f"{totals}; needing attention: 1\n")
     assert "and 9 more that are not shown" in shown
 
 
