@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel, Field, ValidationError
@@ -16,6 +16,8 @@ from shared.errors import shown
 from shared.events import LONGEST_NAME, SUBSCRIPTIONS, Event, StageName, Topic
 from shared.gcs_notification import LONGEST_NAME as LONGEST_OBJECT_NAME
 from shared.gcs_notification import Arrival, arrival_of, is_notification
+from shared.ledger.delivery import Delivery, Verdict, decide
+from shared.ledger.states import Load
 
 LONGEST_PATH = 500
 
@@ -35,6 +37,17 @@ class Kind(StrEnum):
     FOREIGN_BUCKET = "foreign_bucket"
 
 
+class Standing(StrEnum):
+    """Whether somebody still has to care for a letter, and if not, why."""
+
+    WAITS = "waits"
+    REDRIVEN = "redriven"
+    OVERTAKEN = "overtaken"
+    OLD = "old"
+
+
+# As long as Pub/Sub keeps a message: what nobody has cared for by then is not called out any more.
+DAYS_OF_WAITING = 7
 # What comes from outside: anybody who may knock could fill the table.
 FROM_OUTSIDE = frozenset({Kind.NO_ENVELOPE, Kind.FOREIGN_BUCKET})
 
@@ -209,6 +222,54 @@ def explain(letter: Letter, last_error: str | None, last_kind: str | None) -> st
         f"{letter.reason}, and the {letter.stage} wrote nothing down: it was away, or could not "
         "reach the database; its log of those hours tells which"
     )
+
+
+def standing(kind: Kind, *, is_redriven: bool, is_overtaken: bool, waited: timedelta) -> Standing:
+    """Whether a letter waits for a person.
+
+    Args:
+        kind: what the letter is; only what was undelivered can be overtaken.
+        is_redriven: whether it was published again, and has not died since.
+        is_overtaken: see `is_overtaken`.
+        waited: how long ago it came last.
+    """
+    if is_redriven:
+        return Standing.REDRIVEN
+    if kind is Kind.UNDELIVERED and is_overtaken:
+        return Standing.OVERTAKEN
+    return Standing.OLD if waited > timedelta(days=DAYS_OF_WAITING) else Standing.WAITS
+
+
+def is_overtaken(
+    topic: str | None,
+    data: bytes,
+    attributes: Mapping[str, str],
+    load: Load | None,
+    *,
+    is_arrival_decided: bool,
+) -> bool:
+    """Whether a message has nothing left to do, for its load has moved past the stage it was for.
+
+    A replay is never overtaken: what its author wanted has not been done.
+
+    Args:
+        topic: where it was published.
+        data: its body.
+        attributes: what it was published with.
+        load: the load that it names, as it stands now.
+        is_arrival_decided: whether the manifest that it tells of, if it does, was decided upon.
+    """
+    if is_notification(attributes):
+        return is_arrival_decided
+    stage = next((name for name, topics in SUBSCRIPTIONS.items() if topic in topics), None)
+    if stage is None or load is None:
+        return False
+    with suppress(ValueError):
+        event = Event.parse(data)
+        if event.event_id is not None:
+            verdict = decide(Delivery(stage, event, load.bucket), load, load.attempts)
+            return verdict in {Verdict.DUPLICATE, Verdict.OLDER_RUN}
+    return False
 
 
 def _source(subscription: str | None) -> tuple[StageName, Topic] | None:

@@ -1,10 +1,18 @@
-"""What is told of an outcome, once for each channel."""
+"""What is told of an outcome, once for each channel, and how a replay that failed is told. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from shared.errors import Failure
+
 SECURITY_CODES: Final = frozenset({"manifest.partner_mismatch"})
+
+_REMEDY_OF_REPLAY: Final = (
+    "Nothing has to be done: production is as run {run} left it, and the partner has nothing to "
+    "send. To replay the load all the same, bring back what run {run} read, such as the older "
+    "generations of the files in the bucket, and replay it from the validator."
+)
 
 
 class NotDelivered(Exception):  # noqa: N818 - a fact about the channel
@@ -37,3 +45,30 @@ class Notice:
     def is_security_event(self) -> bool:
         """Whether somebody tried to speak for another partner."""
         return self.failure is not None and self.failure["code"] in SECURITY_CODES
+
+
+def run_that_stands(told: Mapping[str, Any]) -> int | None:
+    """The run that is in production, where a report, a notice or a load tells of a failed replay.
+
+    Args:
+        told: a document with `failure` and `applied_run`; None where it tells of anything else.
+    """
+    applied_run: int | None = told.get("applied_run")
+    return applied_run if told.get("failure") is not None else None
+
+
+def verdict_on_replay(applied_run: int) -> str:
+    """What a replay that failed came to, in a few words."""
+    return f"replay failed; what run {applied_run} applied stands"
+
+
+def failure_as_told(failure: Failure, applied_run: int | None) -> Failure:
+    """A failure with the remedy that fits: what a replay ran into is not the partner's to mend.
+
+    Args:
+        failure: why the run was rejected, with the catalogue's remedy.
+        applied_run: the run that was applied before it; None where none was.
+    """
+    if applied_run is None:
+        return failure
+    return replace(failure, remedy=_REMEDY_OF_REPLAY.format(run=applied_run))

@@ -1,9 +1,9 @@
 """Every setting of the project, out of the environment, checked once when a process starts."""
 
 import os
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,8 +25,11 @@ class SettingsError(ValueError):
     """One message that names every setting that is missing or wrong, and how to mend it."""
 
 
+_before_emulators: ContextVar[bool] = ContextVar("before_emulators", default=False)
+
+
 def _checked_webhook(url: SecretStr) -> SecretStr:
-    emulated = bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
+    emulated = _before_emulators.get() or bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
     check_webhook_url(url.get_secret_value(), loopback_allowed=emulated)
     return url
 
@@ -46,13 +49,6 @@ def _checked_mail_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_checked_mail_address(address.strip()) for address in addresses)
 
 
-def _checked_public_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("the form is https://host, with a path if there is one")
-    return url.rstrip("/")
-
-
 def _split_at_commas(given: object) -> object:
     return tuple(given.split(",")) if isinstance(given, str) else given
 
@@ -66,7 +62,6 @@ MailAddresses = Annotated[
     BeforeValidator(_split_at_commas),
     AfterValidator(_checked_mail_addresses),
 ]
-PublicUrl = Annotated[str, AfterValidator(_checked_public_url)]
 
 
 class Settings(BaseSettings):
@@ -95,7 +90,6 @@ class Settings(BaseSettings):
     smtp_url: MailServer | None = None
     email_to: MailAddresses = ()
     email_from: MailAddress | None = None
-    public_url: PublicUrl | None = None
 
     @field_validator("mysql_url")
     @classmethod
@@ -138,16 +132,24 @@ class Settings(BaseSettings):
         return self.email_from or (user if user and is_mail_address(user) else None)
 
 
-def load_settings(**given: object) -> Settings:
+def load_settings(*, before_emulators: bool = False, **given: object) -> Settings:
     """The settings of this process; `given` values win over the environment.
+
+    Args:
+        before_emulators: read them as a process does that has PUBSUB_EMULATOR_HOST, though the
+            emulator does not run yet.
+        given: values by the names of the fields.
 
     Raises:
         SettingsError: one or more are missing or wrong; the message names them all.
     """
+    before = _before_emulators.set(before_emulators)
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
+    finally:
+        _before_emulators.reset(before)
 
 
 def _explain(error: ValidationError) -> str:

@@ -37,8 +37,13 @@ def check_webhook_url(url: str, *, loopback_allowed: bool) -> None:
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ValueError("a webhook has neither user nor password nor fragment")
     host = parts.hostname or ""
-    if loopback_allowed and parts.scheme == "http" and host in LOOPBACK:
-        return
+    if parts.scheme == "http" and host in LOOPBACK:
+        if loopback_allowed:
+            return
+        raise ValueError(
+            "http on this machine will do only where PUBSUB_EMULATOR_HOST is set, as for what "
+            "`crossdock up` starts; else a webhook begins with https://"
+        )
     if parts.scheme != "https" or port not in {None, 443}:
         raise ValueError("a webhook begins with https:// and has no port but 443")
     if not (_HOST_NAME.fullmatch(host) and host.endswith(HOST_SUFFIXES)):

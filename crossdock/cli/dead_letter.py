@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
-from rich.table import Column, Table
 
 from crossdock.cli.environment import read_settings, require_schema
 from crossdock.cli.errors import NotFound, WrongUsage
-from crossdock.cli.letters import list_letters, redrive, waiting_letters
-from crossdock.cli.output import show, show_json
+from crossdock.cli.letters import WaitingLetters, list_letters, redrive, waiting_letters
+from crossdock.cli.output import short_time, show, show_json, table_of
 from crossdock.cli.stack import Json
 from services.reporter.render import as_text
 from shared.bus.pubsub import PubSubBus
+from shared.letters import DAYS_OF_WAITING, Standing
 from shared.settings import Settings
 
 commands = typer.Typer(
@@ -63,7 +63,11 @@ async def _redrive(settings: Settings, named: Sequence[int] | None) -> None:
         TransientFault: the database or Pub/Sub did not answer; those before it were published.
     """
     await require_schema(settings.mysql_url)
-    numbers = await waiting_letters(settings.mysql_url) if named is None else named
+    waiting = await waiting_letters(settings.mysql_url)
+    numbers = waiting.undelivered if named is None else named
+    if not numbers:
+        show(_why_none(waiting))
+        return
     bus = PubSubBus(settings.project)
     try:
         for number in numbers:
@@ -78,30 +82,50 @@ async def _redrive(settings: Settings, named: Sequence[int] | None) -> None:
                 raise WrongUsage(f"letter {number} is not published: {outcome.why_not}")
     finally:
         await bus.close()
-    if not numbers:
-        show("no letter waits")
+
+
+def _why_none(waiting: WaitingLetters) -> str:
+    if not waiting.others:
+        return "no letter waits"
+    return (
+        f"none that --all can publish; {waiting.others} of other kinds, see "
+        "`crossdock dead-letter list`"
+    )
 
 
 def _render(document: Mapping[str, Any]) -> RenderableType:
     letters = document["letters"]
     if not letters:
         return as_text("no letters")
-    caption = None
-    if len(letters) < document["total"]:
-        caption = f"the newest {len(letters)} of {document['total']} letters"
-    names = ("letter", "last seen", "kind", "from", "load", "times", "redriven")
-    table = Table(*names, Column("reason", overflow="fold"), caption=caption)
-    for letter in letters:
-        load = " ".join(filter(None, (letter["load_id"], letter["load_state"])))
-        cells = (
-            letter["letter"],
-            letter["last_seen"],
-            letter["kind"],
-            letter["source"],
-            load,
-            letter["times"],
-            letter["redriven_at"],
-            letter["reason"],
+    rows = [
+        (
+            str(letter["letter"]),
+            as_text(short_time(letter["last_seen"])),
+            as_text(_in_words(letter)),
+            as_text(letter["reason"]),
         )
-        table.add_row(*(as_text("" if cell is None else cell) for cell in cells))
+        for letter in letters
+    ]
+    table = table_of(("letter", "last seen", "what", "reason"), rows, whole=("letter", "last seen"))
+    if len(letters) < document["total"]:
+        table.caption = f"the newest {len(letters)} of {document['total']} letters"
     return table
+
+
+def _in_words(letter: Mapping[str, Any]) -> str:
+    """What a letter is, where from, of which load, how often it came, and whether it waits."""
+    load = " ".join(filter(None, (letter["load_id"], letter["load_state"])))
+    stands = {
+        Standing.WAITS: "waits",
+        Standing.REDRIVEN: f"redriven {short_time(letter['redriven_at'])}",
+        Standing.OVERTAKEN: "overtaken: its load has gone on",
+        Standing.OLD: f"older than {DAYS_OF_WAITING} days",
+    }
+    facts = (
+        letter["kind"],
+        letter["source"] and f"from {letter['source']}",
+        load and f"load {load}",
+        f"{letter['times']} times" if letter["times"] > 1 else "",
+        stands[Standing(letter["standing"])],
+    )
+    return "\n".join(fact for fact in facts if fact)

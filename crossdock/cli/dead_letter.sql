@@ -2,9 +2,9 @@
 
 -- name: list_letters
 -- The letters that came last, and how far their loads have come since.
-SELECT d.letter_no, d.kind, d.subscription, d.topic, d.load_id, l.state AS load_state, d.reason,
-    d.times, d.published_at, d.first_seen, d.last_seen, d.redriven_at, d.size_bytes,
-    LEFT(d.data, %(most_bytes)s) AS beginning
+SELECT d.letter_no, d.kind, d.subscription, d.topic, d.attributes, d.load_id,
+    l.state AS load_state, d.reason, d.times, d.published_at, d.first_seen, d.last_seen,
+    d.redriven_at, d.size_bytes, NOW(6) AS now, LEFT(d.data, %(most_bytes)s) AS beginning
 FROM dead_letter d
 LEFT JOIN load_ledger l ON l.load_id = CONVERT(d.load_id USING ascii) AND l.load_id = d.load_id
 ORDER BY d.last_seen DESC, d.letter_no DESC LIMIT %(most)s;
@@ -13,10 +13,18 @@ ORDER BY d.last_seen DESC, d.letter_no DESC LIMIT %(most)s;
 -- How many letters there are.
 SELECT COUNT(*) FROM dead_letter;
 
--- name: waiting_letters
--- The letters that were taken by no stage and have not been published again.
-SELECT letter_no FROM dead_letter
-WHERE kind = 'undelivered' AND redriven_at IS NULL ORDER BY letter_no;
+-- name: letters_that_may_wait
+-- The letters of the last days that have not been published again.
+SELECT letter_no, kind, topic, attributes, load_id, last_seen, redriven_at, NOW(6) AS now,
+    LEFT(data, %(most_bytes)s) AS beginning
+FROM dead_letter
+WHERE redriven_at IS NULL AND last_seen > NOW(6) - INTERVAL %(days)s DAY ORDER BY letter_no;
+
+-- name: is_decided
+-- Whether it was decided what becomes of a manifest.
+SELECT COUNT(*) FROM arrival
+WHERE bucket = %(bucket)s AND object = %(object)s AND generation = %(generation)s
+    AND verdict NOT IN ('noticed', 'pending');
 
 -- name: lock_letter
 -- One letter whole, held against another redrive of it.

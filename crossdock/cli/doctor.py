@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 
 from crossdock.cli.environment import STATE_DIR, partners_file, read_settings, use_running_stack
 from crossdock.cli.errors import ExitCode
@@ -19,7 +19,7 @@ from crossdock.cli.health import (
     check_sweep,
     check_topology,
 )
-from crossdock.cli.output import progress, show, show_json
+from crossdock.cli.output import progress, show, show_json, table_of
 from crossdock.cli.stack import Json
 from crossdock.stack import mysql_binaries, pubsub_emulator, storage_emulator
 from crossdock.stack.errors import StackError
@@ -103,10 +103,13 @@ def _check_programs() -> Iterator[Check]:
 
 
 def _table_of(checks: Sequence[Check]) -> Table:
-    table = Table("check", "", Column("found", overflow="fold"), Column("remedy", overflow="fold"))
-    for check in checks:
-        mark = as_text("ok", "green") if check.ok else as_text("wrong", "bold red")
-        table.add_row(
-            as_text(check.check), mark, as_text(check.detail), as_text(check.remedy or "")
+    rows = [
+        (
+            as_text(check.check),
+            as_text("ok", "green") if check.ok else as_text("wrong", "bold red"),
+            as_text(check.detail),
+            as_text(check.remedy or ""),
         )
-    return table
+        for check in checks
+    ]
+    return table_of(("check", "is", "found", "remedy"), rows, whole=("is",))

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from crossdock.stack.local import StackInfo, default_state_dir, find_running
 from shared.errors import TransientFault
@@ -52,7 +53,7 @@ def use_running_stack(*, bucket: str | None = None) -> StackInfo | None:
     return stack
 
 
-def read_settings(**given: object) -> Settings:
+def read_settings(**given: Any) -> Settings:
     """The settings of this process, with a running local stack to fill them up.
 
     Raises:

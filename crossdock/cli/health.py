@@ -220,11 +220,22 @@ def check_services(stack: StackInfo) -> Iterator[Check]:
         try:
             answer = httpx.get(f"{service.url}/health/ready", timeout=ANSWER_SECONDS)
         except httpx.HTTPError as fault:
-            ok, detail = False, f"{service.url}: {type(fault).__name__}: {fault}"
+            detail = f"{service.url}: {type(fault).__name__}: {fault}"
+            remedy = "`crossdock up` starts again what has died."
+            yield Check(f"service {name}", ok=False, detail=detail, remedy=remedy)
         else:
-            ok = answer.status_code == HTTPStatus.OK
-            detail = f"{service.url}: {answer.status_code} {answer.text[:200]}"
-        yield _judged(f"service {name}", ok, detail, "`crossdock up` starts again what has died.")
+            yield judge_service(name, service.url, answer.status_code, answer.text)
+
+
+def judge_service(name: str, url: str, status: int, text: str) -> Check:
+    """What the answer of a service that runs says of its readiness."""
+    return _judged(
+        f"service {name}",
+        status == HTTPStatus.OK,
+        f"{url}: {status} {text[:200]}",
+        "It runs, but not what it says that it needs: mend that first. `crossdock up` starts the "
+        "local stack's own MySQL again.",
+    )
 
 
 def _read(subscriber: SubscriberClient, path: str) -> Subscription | None:

@@ -6,25 +6,34 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crossdock.cli.errors import NotFound
+from crossdock.cli.local_bucket import place_of
+from services.reporter.partner_view import REJECTS_NAME, ack_folder
+from services.reporter.render import harmless
 from shared.contracts.model import contracts
 from shared.errors import Failure, shown
 from shared.gcs_notification import Arrival
+from shared.ledger.states import State
 from shared.manifest import is_load_id
-from shared.mysql.connect import Row, connect
+from shared.mysql.connect import Database, Row, connect
 from shared.mysql.queries import load_queries
+from shared.notices import failure_as_told, run_that_stands, verdict_on_replay
 
 SQL = load_queries("crossdock.cli", "status.sql")
 MOST_LOADS = 100
 MOST_REFUSED = 20
 MOST_HISTORY_LINES = 200
-# As long as Pub/Sub keeps a message: what nobody has cared for by then is not called out any more.
-DAYS_LETTERS_WAIT = 7
+# What came in the name of a load that does not exist: enough to find who sent it.
+MOST_LINES_OF_NO_LOAD = 20
+# The history has no index by kind: a look at so many lines takes a moment, however long it grows.
+MOST_LINES_SEARCHED = 100_000
 
 Document = dict[str, Any]
 
 
 async def list_loads(mysql_url: str) -> Document:
-    """The newest loads and refused manifests, the channels that are dead, how many letters wait.
+    """The loads that want a look, then the newest, with how many there are in each state.
+
+    Beside them the newest refused manifests, dead channels, and what came for no load.
 
     Raises:
         TransientFault: the database did not answer.
@@ -33,14 +42,21 @@ async def list_loads(mysql_url: str) -> Document:
         loads = await database.fetch_all(SQL["list_loads"], {"most": MOST_LOADS})
         refused = await database.fetch_all(SQL["list_refused"], {"most": MOST_REFUSED})
         dead = await database.fetch_all(SQL["list_dead_channels"])
-        total = await database.fetch_value(SQL["count_loads"])
-        letters = await database.fetch_value(SQL["count_letters"], {"days": DAYS_LETTERS_WAIT})
+        counted = await database.fetch_all(SQL["count_loads"])
+        unknown = await database.fetch_value(
+            SQL["count_messages_for_unknown_loads"], {"most": MOST_LINES_SEARCHED}
+        )
+    states = {row["state"]: row["loads"] for row in counted}
+    total = sum(states.values())
     return {
         "total": total,
+        "states": {state.value: states.get(state.value, 0) for state in State},
+        "needs_attention": sum(int(row["needing_attention"]) for row in counted),
+        "not_shown": total - len(loads),
         "loads": [load_document(row) for row in loads],
         "refused": [arrival_document(row) for row in refused],
         "dead_channels": [_channel_document(row) for row in dead],
-        "letters_waiting": int(letters),
+        "messages_for_unknown_loads": int(unknown),
     }
 
 
@@ -51,18 +67,22 @@ async def describe_load(mysql_url: str, load_id: str) -> Document:
         NotFound: there is no such load.
         TransientFault: the database did not answer.
     """
-    if not is_load_id(load_id):
-        raise NotFound(_why_unknown(load_id, ()))
     key = {"load_id": load_id}
     async with connect(mysql_url) as database:
-        row = await database.fetch_one(SQL["read_load"], key)
-        arrivals = await database.fetch_all(SQL["list_arrivals"], key)
+        can_be_one = is_load_id(load_id)
+        row = await database.fetch_one(SQL["read_load"], key) if can_be_one else None
+        arrivals = await database.fetch_all(SQL["list_arrivals"], key) if can_be_one else []
         if row is None:
-            raise NotFound(_why_unknown(load_id, arrivals))
+            most = {**key, "most": MOST_LINES_OF_NO_LOAD}
+            lines = (
+                await database.fetch_all(SQL["list_history"], most) if load_id.isprintable() else []
+            )
+            raise NotFound(_why_unknown(load_id, arrivals, lines))
         milestones = await database.fetch_all(SQL["list_milestones"], key)
         run = {**key, "run": row["validated_run"]}
         files = await database.fetch_all(SQL["list_files"], run)
         counts = await database.fetch_all(SQL["list_counts"], key)
+        rejected_rows = await _rejected_rows(database, row, counts)
         history = await database.fetch_all(SQL["list_history"], {**key, "most": MOST_HISTORY_LINES})
     contract = contracts().get(row["schema_version"] or "")
     order = [entity.name for entity in contract.entities] if contract else []
@@ -74,8 +94,24 @@ async def describe_load(mysql_url: str, load_id: str) -> Document:
         "milestones": [_milestone(line) for line in milestones],
         "files": [_file(line) for line in files],
         "counts": {line["entity"]: _counts(line) for line in counts},
+        "rejected_rows": rejected_rows,
         "arrivals": [arrival_document(line) for line in arrivals],
         "history": [_history_line(line) for line in reversed(history)],
+    }
+
+
+async def _rejected_rows(database: Database, load: Row, counts: Sequence[Row]) -> Document:
+    """The rejected rows of the run that was counted last, and the object that lists them."""
+    if not any(line["rejected"] for line in counts):
+        return {"by_code": {}, "file": None}
+    run = counts[0]["run"]
+    rows = await database.fetch_all(SQL["count_rejects"], {"load_id": load["load_id"], "run": run})
+    of_failed_replay = load["failed_run"] == run and load["applied_run"] is not None
+    has_ack = not of_failed_replay and place_of(load["bucket"]) is None
+    file = ack_folder(load["partner"], load["load_id"]) + REJECTS_NAME
+    return {
+        "by_code": {row["code"]: row["kept"] for row in rows},
+        "file": file if has_ack else None,
     }
 
 
@@ -134,6 +170,7 @@ def load_document(row: Row) -> Document:
         "folder": row["prefix"],
         "state": row["state"],
         "run": row["run"],
+        "applied_run": row["applied_run"],
         "lease": lease if leased else None,
         "attempts": row["attempts"],
         "last_error": row["last_error"],
@@ -186,29 +223,39 @@ def situation(load: Mapping[str, Any]) -> str:
         error = load["last_error"] or "waits for its turn"
         return f"attempt {load['attempts'] + 1} at {load['next_attempt_at']}: {error}"
     if load["failure"] is not None:
-        return str(load["failure"]["code"])
+        standing, code = run_that_stands(load), str(load["failure"]["code"])
+        return code if standing is None else f"{verdict_on_replay(standing)}: {code}"
     return "does not reconcile: see its report" if load["reconciled"] is False else ""
 
 
-def _why_unknown(load_id: str, arrivals: Sequence[Row]) -> str:
+def _why_unknown(load_id: str, arrivals: Sequence[Row], lines: Sequence[Row]) -> str:
     refused = [arrival_document(row)["failure"] for row in arrivals]
     failure = next((one for one in reversed(refused) if one is not None), None)
     if failure is None:
-        return f"there is no load {shown(load_id)}; `crossdock status` lists those that are known"
-    return (
-        f"there is no load {load_id!r}: its manifest was refused, {failure['code']}: "
-        f"{failure['message']}\nWhat to do: {failure['remedy']}"
-    )
+        why = f"there is no load {shown(load_id)}; `crossdock status` lists those that are known"
+    else:
+        why = (
+            f"there is no load {load_id!r}: its manifest was refused, {failure['code']}: "
+            f"{failure['message']}\nWhat to do: {failure['remedy']}"
+        )
+    came = [_line_of_no_load(_history_line(line)) for line in reversed(lines)]
+    return "\n".join([why, *(["What came in its name:"] if came else []), *came])
+
+
+def _line_of_no_load(line: Document) -> str:
+    facts = (line["at"], line["stage"], line["kind"], line["detail"] and harmless(line["detail"]))
+    return "  " + "  ".join(fact for fact in facts if fact)
 
 
 def _failure(row: Row) -> Document:
-    return Failure.of(
+    failure = Failure.of(
         row["failure_code"],
         row["failure_message"],
         file=row["failure_file"],
         row=row["failure_row"],
         column=row["failure_column"],
-    ).to_json()
+    )
+    return failure_as_told(failure, row["applied_run"]).to_json()
 
 
 def _milestone(row: Row) -> Document:

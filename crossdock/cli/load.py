@@ -8,6 +8,7 @@ import typer
 from crossdock.cli.environment import read_settings, require_schema
 from crossdock.cli.errors import NotFound, WrongUsage
 from crossdock.cli.ledger_view import describe_load, latest_report, list_loads
+from crossdock.cli.letters import waiting_letters
 from crossdock.cli.local_bucket import place_of
 from crossdock.cli.output import show, show_json
 from crossdock.cli.stack import Json
@@ -92,7 +93,10 @@ def why_no_replay(load: Load, stage: StageName, bucket: str) -> str | None:
     if stage in possible:
         return None
     if not possible:
-        return f"the manifest of {load.load_id} never passed; upload a corrected drop"
+        return (
+            f"the manifest of {load.load_id} never passed its checks, so there is nothing to "
+            "replay; the partner must send a corrected drop"
+        )
     return (
         f"load {load.load_id} never came as far as the {stage}; it can be replayed from "
         f"{', '.join(possible)}"
@@ -109,7 +113,12 @@ def topic_of_replay(load: Load, stage: StageName) -> Topic:
 async def _read_status(settings: Settings, load_id: str | None) -> dict[str, Any]:
     await require_schema(settings.mysql_url)
     if load_id is None:
-        return await list_loads(settings.mysql_url)
+        waiting = await waiting_letters(settings.mysql_url)
+        return {
+            **await list_loads(settings.mysql_url),
+            "letters_waiting": len(waiting.undelivered) + waiting.others,
+            "letters_undelivered": len(waiting.undelivered),
+        }
     return await describe_load(settings.mysql_url, load_id)
 
 

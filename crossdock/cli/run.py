@@ -27,7 +27,6 @@ from shared.gcs_notification import Arrival, arrival_of
 from shared.ledger.arrivals import ArrivalVerdict, ManifestFacts, decide_arrival
 from shared.ledger.mysql import Ledger
 from shared.ledger.states import Load
-from shared.logs import set_up_logs
 from shared.manifest import MANIFEST_NAME
 from shared.partners import load_partners
 from shared.settings import Settings
@@ -95,7 +94,6 @@ def _run_in_bucket(drop: str) -> dict[str, Any]:
     match = _IN_BUCKET.fullmatch(drop)
     if match is None:
         raise WrongUsage(f"{drop!r} is no drop; the form is gs://BUCKET/imports/PARTNER/LOAD_ID/")
-    set_up_logs()
     use_running_stack(bucket=match["bucket"])
     settings = read_settings()
     storage = GcsStorage.connect(settings.bucket, settings.project)
@@ -173,13 +171,14 @@ def _who_holds(load: Load) -> str:
 
 def _refusal_report(arrival: Arrival, failure: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest that became no run of any load, told like one: what is unknown is null."""
-    unknown = ("source_system", "run", "schema_version", "manifest_sha256", "started_at")
+    unknown = ("source_system", "run", "applied_run", "schema_version", "manifest_sha256")
     return {
         "load_id": arrival.load_id,
-        **dict.fromkeys((*unknown, "finished_at")),
+        **dict.fromkeys((*unknown, "started_at", "finished_at")),
         "state": ArrivalVerdict.REFUSED.value,
         "reconciled": False,
         "entities": {},
+        "rejected_rows": {"by_code": {}, "file": None},
         "failure": failure,
         "files": [],
         "warnings": [],

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from crossdock.cli.environment import REPO_ROOT, STATE_DIR, connected, read_settings
-from crossdock.cli.output import progress, show, show_json
+from crossdock.cli.output import progress, show, show_json, table_of
 from crossdock.stack import local
 from services.reporter.deliver import deliver_due
 from services.reporter.render import as_text
@@ -103,13 +103,14 @@ async def _sweep_until_stopped(settings: Settings) -> None:
 
 
 def _table_of(info: local.StackInfo) -> Table:
-    table = Table("part", "address", "process")
-    table.add_row("MySQL", as_text(_without_password(info.mysql_url)), "")
-    table.add_row("Pub/Sub emulator", as_text(f"{info.pubsub_emulator_host}, {info.project}"), "")
-    table.add_row("storage emulator", as_text(f"{info.storage_emulator_host}, {info.bucket}"), "")
-    for name, service in info.services.items():
-        table.add_row(name, as_text(service.url), str(service.pid))
-    return table
+    rows = [
+        ("MySQL", _without_password(info.mysql_url), ""),
+        ("Pub/Sub emulator", f"{info.pubsub_emulator_host}, {info.project}", ""),
+        ("storage emulator", f"{info.storage_emulator_host}, {info.bucket}", ""),
+        *((name, service.url, str(service.pid)) for name, service in info.services.items()),
+    ]
+    cells = [[as_text(cell) for cell in row] for row in rows]
+    return table_of(("part", "address", "process"), cells, whole=("part", "process"))
 
 
 def _without_password(url: str) -> str:

@@ -1,23 +1,38 @@
 -- What an operator asks of the ledger. All times are UTC.
 
 -- name: list_loads
--- The newest loads, as far as a list shows them.
+-- Loads as a list shows them: those that need attention, those under way, those that failed and
+-- were not told yet, then all others; of each the newest first.
 SELECT load_id, source_system, partner, bucket, prefix, state, run, lease_owner, lease_until,
-    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run,
+    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run, applied_run,
     failure_code, failure_message, failure_file, failure_row, failure_column, schema_version,
     created_at, received_at, started_at, updated_at, NOW(6) AS now,
     (SELECT JSON_EXTRACT(r.report, '$.reconciled') = CAST('true' AS JSON) FROM load_report r
      WHERE r.load_id = load_ledger.load_id AND r.run = reported_run) AS reconciled
-FROM load_ledger ORDER BY received_at DESC, load_id LIMIT %(most)s;
+FROM load_ledger
+ORDER BY CASE
+    WHEN needs_attention THEN 0
+    WHEN state NOT IN ('reported', 'failed') THEN 1
+    WHEN failed_run = run AND COALESCE(reported_run, 0) < run THEN 2
+    ELSE 3 END, received_at DESC, load_id
+LIMIT %(most)s;
 
 -- name: count_loads
--- How many loads there are.
-SELECT COUNT(*) FROM load_ledger;
+-- How many loads stand where, and how many of them need attention.
+SELECT state, COUNT(*) AS loads, SUM(needs_attention) AS needing_attention
+FROM load_ledger GROUP BY state;
+
+-- name: count_messages_for_unknown_loads
+-- How many messages of the last 24 hours named a load that does not exist, as far as the newest
+-- lines of all histories go back.
+SELECT COUNT(*) FROM (
+    SELECT kind, happened_at FROM load_event ORDER BY event_no DESC LIMIT %(most)s) newest
+WHERE kind = 'unknown_load' AND happened_at > NOW(6) - INTERVAL 1 DAY;
 
 -- name: read_load
 -- One load, with what a list has no room for.
 SELECT load_id, source_system, partner, bucket, prefix, state, run, lease_owner, lease_until,
-    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run,
+    attempts, last_error, next_attempt_at, needs_attention, waiting_since, failed_run, applied_run,
     failure_code, failure_message, failure_file, failure_row, failure_column, schema_version,
     created_at, received_at, started_at, updated_at, warnings, validated_run, NOW(6) AS now,
     (SELECT JSON_EXTRACT(r.report, '$.reconciled') = CAST('true' AS JSON) FROM load_report r
@@ -70,10 +85,10 @@ SELECT run, entity, staged, inserted, updated, unchanged, stale, rejected FROM l
 WHERE load_id = %(load_id)s
     AND run = (SELECT MAX(run) FROM load_count WHERE load_id = %(load_id)s);
 
--- name: count_letters
--- How many letters of the last days have not been published again.
-SELECT COUNT(*) FROM dead_letter
-WHERE redriven_at IS NULL AND last_seen > NOW(6) - INTERVAL %(days)s DAY;
+-- name: count_rejects
+-- How many rejected rows of a run were kept, by code.
+SELECT code, COUNT(*) AS kept FROM load_reject
+WHERE load_id = %(load_id)s AND run = %(run)s GROUP BY code ORDER BY kept DESC, code;
 
 -- name: latest_report
 -- The report of the newest run that has one.

@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,7 +19,8 @@ from crossdock.cli.environment import use_running_stack
 from crossdock.cli.errors import WrongUsage
 from crossdock.cli.output import show
 from crossdock.offline_check import UNKNOWN_PARTNER, DropFolder, locate
-from shared.errors import ObjectExists
+from services.reporter.partner_view import ACK_NAME, ack_folder
+from shared.errors import ObjectExists, ObjectGone, TransientFault
 from shared.manifest import MANIFEST_NAME
 from shared.settings import Settings
 from shared.storage.gcs import GcsStorage
@@ -93,12 +96,29 @@ def plan_upload(
     return (*(name for name in files if name in wanted and name != MANIFEST_NAME), MANIFEST_NAME)
 
 
+def why_not_replaced(ack: Mapping[str, Any], manifest_sha256: str) -> str | None:
+    """Why a corrected drop would be refused where it arrives, and what to do; None if it would not.
+
+    Args:
+        ack: what the bucket's ack says of the load; empty if there is none to be read.
+        manifest_sha256: of the manifest that is to be sent.
+    """
+    if ack.get("state") != "reported" or ack.get("manifest_sha256") == manifest_sha256:
+        return None
+    return (
+        f"load {ack.get('load_id')} was applied, and this {MANIFEST_NAME} is another than the one "
+        "that it was applied from: it would be refused with manifest.load_id_reused. Pack the "
+        "drop under a new load_id, with a later created_at"
+    )
+
+
 async def upload_drop(drop: DropFolder, bucket: str, *, replace: bool = False) -> tuple[str, ...]:
     """Send what the bucket does not have yet, the manifest last, and return the files' names.
 
     Raises:
         TransientFault: the bucket did not answer.
-        WrongUsage: the folder holds another drop, or this one was announced already.
+        WrongUsage: the folder holds another drop, this one was announced already, or its load was
+            applied.
     """
     files = {
         path.name: path
@@ -110,12 +130,29 @@ async def upload_drop(drop: DropFolder, bucket: str, *, replace: bool = False) -
     try:
         there = await _what_is_there(storage, drop.prefix, files)
         names = plan_upload(list(files), there, replace=replace)
+        if replace and names:
+            sha256 = await asyncio.to_thread(_sha256_of, files[MANIFEST_NAME])
+            refusal = why_not_replaced(await _read_ack(storage, drop), sha256.hex())
+            if refusal is not None:
+                raise WrongUsage(refusal)
         await _send(storage, drop.prefix, {name: files[name] for name in names}, there)
     except ObjectExists as taken:
         raise WrongUsage(f"somebody else uploads to this folder too: {taken}") from taken
     finally:
         await storage.close()
     return names
+
+
+async def _read_ack(storage: Storage, drop: DropFolder) -> Mapping[str, Any]:
+    """What the bucket's ack says of the drop's load; not every account that uploads may read it."""
+    name = ack_folder(drop.partner, drop.load_id) + ACK_NAME
+    with suppress(TransientFault, ObjectGone, ValueError):
+        found = await storage.stat(name)
+        if found is not None:
+            data = [chunk async for chunk in storage.read(name, found.generation)]
+            ack = json.loads(b"".join(data))
+            return ack if isinstance(ack, dict) else {}
+    return {}
 
 
 async def _what_is_there(

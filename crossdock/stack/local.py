@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from crossdock.stack import mysql_server, processes, pubsub_emulator, storage_emulator, topology
 from shared.events import SUBSCRIPTIONS, Topic
 from shared.mysql.migrate import migrate
-from shared.settings import load_settings
+from shared.settings import Settings, load_settings
 
 Progress = Callable[[str], None]
 
@@ -35,6 +35,7 @@ SWEEP_SETTLE_SECONDS = 1.0
 SERVICE_START_SECONDS = 60.0
 # uvicorn waits for requests in flight, then ends; the stage's transaction is rolled back.
 SERVICE_STOP_SECONDS = 8
+ADDRESS_TO_COME = "mysql://crossdock@127.0.0.1/crossdock"
 # What `down --purge` drops. Other folders may stand beside these, such as a test session's.
 CONTENT = ("mysql", "pubsub", "storage", "logs", "run", "stack.json")
 
@@ -114,14 +115,15 @@ def up(state_dir: Path, repo_root: Path, *, progress: Progress = lambda _line: N
         EmulatorMissingError: an emulator is not installed; nothing has been started.
         MySQLServerMissingError: there is no MySQL server and none could be fetched.
         StackError: a part does not start; the text holds the end of its log.
-        SettingsError: a setting is wrong.
+        SettingsError: a setting is wrong; nothing has been started.
     """
+    settings = _read_settings()
     state_dir = state_dir.resolve()
     progress = _one_line_at_a_time(progress)
     with processes.locked(state_dir / "up.lock"):
         _require_emulators(state_dir)
         known = _remembered(state_dir)
-        info = _start_infrastructure(state_dir, known, progress)
+        info = _start_infrastructure(state_dir, known, settings, progress)
         changed = known is None or known.environment() != info.environment()
         if changed:
             # A service that works on another database or another Pub/Sub is of no use.
@@ -203,8 +205,14 @@ def _require_emulators(state_dir: Path) -> None:
         storage_emulator.find_binary()
 
 
+def _read_settings() -> Settings:
+    """The settings as the services will read them; a server that is to start has no address yet."""
+    named = os.environ.get("CROSSDOCK_MYSQL_URL")
+    return load_settings(before_emulators=True, mysql_url=named or ADDRESS_TO_COME)
+
+
 def _start_infrastructure(
-    state_dir: Path, known: StackInfo | None, progress: Progress
+    state_dir: Path, known: StackInfo | None, settings: Settings, progress: Progress
 ) -> StackInfo:
     """Start what the services stand on, and choose the services' ports."""
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -212,7 +220,6 @@ def _start_infrastructure(
         starting = pool.submit(_mysql_url, state_dir, progress)
         pubsub = pubsub_emulator.ensure_started(state_dir)
         mysql_url = starting.result()
-    settings = load_settings(mysql_url=mysql_url)
     # Topics before the storage emulator: it publishes once and does not try again.
     topology.create_topics(pubsub.host, settings.project)
     progress("storage: starting")

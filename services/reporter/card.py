@@ -38,8 +38,10 @@ def _encoded(summary: Summary) -> bytes:
         "msteams": {"width": "Full"},
         "body": _body(summary),
     }
-    if summary.link is not None:
-        card["actions"] = [{"type": "Action.OpenUrl", "title": "Open", "url": summary.link}]
+    if summary.links:
+        card["actions"] = [
+            {"type": "Action.OpenUrl", "title": title, "url": url} for title, url in summary.links
+        ]
     attachment = {"contentType": CONTENT_TYPE, "contentUrl": None, "content": card}
     message = {"type": "message", "attachments": [attachment]}
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()

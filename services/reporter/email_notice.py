@@ -6,6 +6,7 @@ from typing import Final
 import aiosmtplib
 import structlog
 
+from services.reporter.links import links_of
 from services.reporter.mail import compose, message_id_of
 from services.reporter.summary import summarize
 from shared.clock import now
@@ -32,7 +33,7 @@ async def send_mail(notice: Notice, parts: Parts) -> None:
     assert server is not None, "a channel is used only where it is set"
     assert sender is not None, "the settings name one wherever mails are sent"
     mail = compose(
-        summarize(notice, settings.public_url),
+        summarize(notice, links_of(notice, parts)),
         sender=sender,
         recipients=settings.email_to,
         message_id=message_id_of(notice, bucket=parts.storage.bucket, sender=sender),

@@ -57,7 +57,7 @@ def as_plain_text(summary: Summary) -> str:
         [f"{heading}: {text}" for heading, text in summary.remarks],
         _in_columns(summary.counts),
         [f"{name}: {value}" for name, value in summary.facts],
-        [summary.link or ""],
+        [f"{title}: {url}" for title, url in summary.links],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if any(lines)) + "\n"
 
@@ -74,8 +74,9 @@ def as_html(summary: Summary) -> str:
         parts.append(f'<table cellpadding="4">{"".join(rows)}</table>')
     facts = "<br>".join(f"{escape(name)}: {escape(value)}" for name, value in summary.facts)
     parts.append(f"<p><small>{facts}</small></p>")
-    if summary.link is not None:
-        parts.append(f'<p><a href="{escape(summary.link)}">{escape(summary.link)}</a></p>')
+    if summary.links:
+        anchors = [f'<a href="{escape(url)}">{escape(title)}</a>' for title, url in summary.links]
+        parts.append(f"<p>{' '.join(anchors)}</p>")
     body = "\n".join(parts)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"></head>\n<body>\n{body}\n'

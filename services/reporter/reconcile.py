@@ -1,7 +1,7 @@
 """Manifest, staging and production held against each other: a pure report of facts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -48,18 +48,35 @@ class ReportedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedRows:
+    """The rejected rows that were kept: how many by code, and the object that lists them.
+
+    `file` is None where none lists them: nothing was rejected, or the partner's ack is of another
+    run or does not exist.
+    """
+
+    by_code: Mapping[str, int] = field(default_factory=dict)
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome of one run of a load, for people and for programs."""
+    """The outcome of one run of a load, for people and for programs.
+
+    `applied_run` is the run whose upsert stands in production, if one does.
+    """
 
     load_id: str
     source_system: str
     run: int
+    applied_run: int | None
     state: str
     schema_version: str | None
     manifest_sha256: str | None
     started_at: datetime
     finished_at: datetime
     entities: Mapping[str, EntityCounts]
+    rejected_rows: RejectedRows
     failure: Failure | None
     files: Sequence[ReportedFile]
     warnings: Sequence[str]
@@ -83,6 +100,7 @@ class Report:
             "load_id": self.load_id,
             "source_system": self.source_system,
             "run": self.run,
+            "applied_run": self.applied_run,
             "state": self.state,
             "schema_version": self.schema_version,
             "manifest_sha256": self.manifest_sha256,
@@ -90,6 +108,7 @@ class Report:
             "finished_at": _text(self.finished_at),
             "reconciled": self.reconciled,
             "entities": {name: asdict(counts) for name, counts in self.entities.items()},
+            "rejected_rows": asdict(self.rejected_rows),
             "failure": self.failure.to_json() if self.failure else None,
             "files": [asdict(file) for file in self.files],
             "warnings": [*self.warnings, *_stale_warnings(self.entities)],

@@ -8,6 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from shared.notices import run_that_stands, verdict_on_replay
+
 COUNTS = (
     "manifest",
     "staged",
@@ -37,11 +39,39 @@ def as_number(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count:,}"
 
 
+def rejects_in_words(told: Mapping[str, Any], rejected: int) -> str | None:
+    """The rejected rows in a line: how many by code, and where they are listed; None if none were.
+
+    Args:
+        told: the rejected rows that were kept, as a report has them.
+        rejected: how many were rejected in all.
+    """
+    if not told["by_code"]:
+        return None
+    kept = sum(told["by_code"].values())
+    words = ", ".join(f"{code} {count:,}" for code, count in told["by_code"].items())
+    if kept < rejected:
+        words += f", of the first {kept:,} of {rejected:,}"
+    return f"{words}; listed in {told['file']}" if told["file"] else words
+
+
+def rejects_of(report: Mapping[str, Any]) -> str | None:
+    """The rejected rows of a report or of a notice's body, in a line."""
+    entities = report.get("entities") or {}
+    rejected = sum(counts["rejected"] or 0 for counts in entities.values())
+    return rejects_in_words(report.get("rejected_rows") or {"by_code": {}}, rejected)
+
+
 def render_report(report: Mapping[str, Any]) -> RenderableType:
     """The report of one run: its outcome, every entity's counts, the failure, the warnings."""
     parts: list[RenderableType] = [_render_outcome(report)]
-    if report["entities"]:
+    # A replay that was stopped early counted nothing, and a table of dashes looks like a loss.
+    counted = any(counts["staged"] is not None for counts in report["entities"].values())
+    if counted or (report["entities"] and run_that_stands(report) is None):
         parts.append(_render_entities(report["entities"]))
+    rejects = rejects_of(report)
+    if rejects is not None:
+        parts.append(Text.assemble(("rejected rows: ", "bold"), as_text(rejects)))
     if report["failure"] is not None:
         parts.append(render_failure(report["failure"]))
     parts += [Text.assemble(("warning: ", "yellow"), as_text(line)) for line in report["warnings"]]
@@ -59,7 +89,10 @@ def render_failure(failure: Mapping[str, Any]) -> RenderableType:
 
 
 def _render_outcome(report: Mapping[str, Any]) -> Text:
-    if report["failure"] is not None:
+    standing = run_that_stands(report)
+    if standing is not None:
+        verdict = (verdict_on_replay(standing), "bold red")
+    elif report["failure"] is not None:
         verdict = ("failed", "bold red")
     elif report["reconciled"]:
         verdict = ("reconciled", "bold green")

@@ -1,21 +1,25 @@
 """The reporter: what became of a load, verified once more, stored, and told."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
 import structlog
 
-from services.reporter.reconcile import EntityCounts, Report, ReportedFile
-from shared import notice_rows
+from services.reporter.partner_view import REJECTS_NAME, ack_folder
+from services.reporter.reconcile import EntityCounts, RejectedRows, Report, ReportedFile
+from shared import notice_rows, outbox
 from shared.contracts.model import Entity, contracts
 from shared.contracts.tables import Names
 from shared.errors import Failure
+from shared.events import Topic
 from shared.ledger.lease import Claim
-from shared.ledger.states import State
+from shared.ledger.states import Load, State
 from shared.manifest import Manifest, reread_manifest
 from shared.mysql.connect import Database, Row
 from shared.mysql.queries import load_queries
+from shared.notices import failure_as_told
 from shared.stage import Parts, Stage
 from shared.steps import passed
 
@@ -31,37 +35,52 @@ async def report(claim: Claim, parts: Parts) -> None:
         TransientFault: the database did not answer.
     """
     async with parts.ledger.connect(claim) as database:
-        made = await make_report(claim, database)
-        passed("reporter", "report_made", load_id=made.load_id)
+        made = await _make_reports(claim, database, parts)
+        passed("reporter", "report_made", load_id=claim.load.load_id)
         async with parts.ledger.milestone(claim, database):
-            await _store(database, made)
-            await notice_rows.add(
-                database,
-                parts.settings.notice_channels,
-                subject=made.load_id,
-                run=made.run,
-                outcome=made.outcome,
-                bucket=claim.load.bucket,
-                body=made.to_json(),
-            )
-    if made.outcome == "mismatch":
-        log.error("load.does_not_reconcile", load_id=made.load_id, run=made.run)
+            for one in made:
+                await _store(database, one)
+                await _add_notices(database, one, claim.load, parts)
+                if one.run < claim.run:
+                    await outbox.add(database, claim.load, Topic.REPORTED, one.run)
+    for one in made:
+        if one.outcome == "mismatch":
+            log.error("load.does_not_reconcile", load_id=one.load_id, run=one.run)
 
 
-async def make_report(claim: Claim, database: Database) -> Report:
-    """Read what is known of a run and put it together."""
-    row = await database.fetch_one(SQL["read_ledger"], {"load_id": claim.load.load_id})
+async def _make_reports(claim: Claim, database: Database, parts: Parts) -> list[Report]:
+    """The report of the run; before it that of the run that was applied, if nobody told of it.
+
+    A replay may begin after an upsert and before its report, and fail: then both are to be told.
+    """
+    load = claim.load
+    row = await database.fetch_one(SQL["read_ledger"], {"load_id": load.load_id})
     assert row is not None, "a claimed load has its row"
+    file = ack_folder(load.partner, load.load_id) + REJECTS_NAME
+    listed_in = None if parts.storage.read_only else file
+    applied_run = row["applied_run"]
+    if row["failed_run"] != row["run"] or applied_run is None:
+        return [await _make_report(row, database, listed_in)]
+    replay = await _make_report(row, database, None)
+    if (row["reported_run"] or 0) >= applied_run:
+        return [replay]
+    begun = {"run": applied_run, "started_at": row["applied_started_at"]}
+    untold = {**row, **begun, "validated_run": applied_run, "warnings": None}
+    return [await _make_report(untold, database, listed_in), replay]
+
+
+async def _make_report(row: Row, database: Database, rejects_file: str | None) -> Report:
     failed = row["failed_run"] == row["run"]
     contract = contracts().get(row["schema_version"] or "")
-    entities = contract.entities if contract else ()
     manifest = reread_manifest(row["manifest"], row["load_id"]) if contract else None
-    counts = await _counts(database, row, row["run"] if failed else row["applied_run"])
+    run = row["run"] if failed else row["applied_run"]
+    counts = await _counts(database, row, run)
     return Report(
         load_id=row["load_id"],
         source_system=row["source_system"],
         run=row["run"],
-        state=row["state"] if failed else State.REPORTED,
+        applied_run=row["applied_run"],
+        state=State.FAILED if failed and row["applied_run"] is None else State.REPORTED,
         schema_version=row["schema_version"],
         manifest_sha256=row["manifest_sha256"],
         started_at=row["started_at"].replace(tzinfo=UTC),
@@ -72,8 +91,9 @@ async def make_report(claim: Claim, database: Database) -> Report:
                 production=None if failed else await _standing(database, row, entity),
                 **counts.get(entity.name, {}),
             )
-            for entity in entities
+            for entity in (contract.entities if contract else ())
         },
+        rejected_rows=await _rejected_rows(database, row["load_id"], run, counts, rejects_file),
         failure=_failure(row) if failed else None,
         files=await _files(database, row, manifest),
         warnings=json.loads(row["warnings"] or "[]"),
@@ -84,6 +104,19 @@ async def _counts(database: Database, row: Row, run: int | None) -> dict[str, di
     keys = {"load_id": row["load_id"], "run": run}
     rows = await database.fetch_all(SQL["read_counts"], keys)
     return {counts.pop("entity"): counts for counts in rows}
+
+
+async def _rejected_rows(
+    database: Database,
+    load_id: str,
+    run: int,
+    counts: Mapping[str, Mapping[str, Any]],
+    file: str | None,
+) -> RejectedRows:
+    if not any(one["rejected"] for one in counts.values()):
+        return RejectedRows()
+    rows = await database.fetch_all(SQL["count_rejects"], {"load_id": load_id, "run": run})
+    return RejectedRows({row["code"]: row["kept"] for row in rows}, file)
 
 
 async def _standing(database: Database, row: Row, entity: Entity) -> int:
@@ -111,19 +144,32 @@ async def _files(database: Database, row: Row, manifest: Manifest | None) -> lis
 
 
 def _failure(row: Row) -> Failure:
-    return Failure.of(
+    failure = Failure.of(
         row["failure_code"],
         row["failure_message"],
         file=row["failure_file"],
         row=row["failure_row"],
         column=row["failure_column"],
     )
+    return failure_as_told(failure, row["applied_run"])
 
 
 async def _store(database: Database, made: Report) -> None:
     text = json.dumps(made.to_json(), ensure_ascii=False)
     keys = {"load_id": made.load_id, "run": made.run}
     await database.execute(SQL["store"], {**keys, "report": text})
+
+
+async def _add_notices(database: Database, made: Report, load: Load, parts: Parts) -> None:
+    await notice_rows.add(
+        database,
+        parts.settings.notice_channels,
+        subject=made.load_id,
+        run=made.run,
+        outcome=made.outcome,
+        bucket=load.bucket,
+        body={**made.to_json(), "partner": load.partner, "folder": load.prefix},
+    )
 
 
 STAGE = Stage("reporter", report)

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
-from urllib.parse import quote
 
-from services.reporter.render import COUNTS, as_number, harmless
-from shared.notices import Notice
+from services.reporter.render import COUNTS, as_number, harmless, rejects_of
+from shared.notices import Notice, run_that_stands, verdict_on_replay
 
 LONGEST_HEADLINE: Final = 300
 LONGEST_REMARK: Final = 2_000
@@ -35,7 +34,7 @@ class Summary:
         facts: what identifies it, each with its name.
         remarks: why, where, what to do and what to know, each with its heading.
         counts: the rows by entity, as a table whose first line is its head; empty if none is known.
-        link: the load's page.
+        links: where to look further, each with its title.
     """
 
     headline: str
@@ -43,7 +42,7 @@ class Summary:
     facts: tuple[tuple[str, str], ...]
     remarks: tuple[tuple[str, str], ...]
     counts: tuple[tuple[str, ...], ...]
-    link: str | None
+    links: tuple[tuple[str, str], ...]
 
     def shortened(self, most: int) -> Self:
         """The same with remarks of at most `most` characters, and without the counts."""
@@ -51,12 +50,12 @@ class Summary:
         return replace(self, remarks=remarks, counts=())
 
 
-def summarize(notice: Notice, public_url: str | None) -> Summary:
+def summarize(notice: Notice, links: tuple[tuple[str, str], ...] = ()) -> Summary:
     """Put a notice into few words.
 
     Args:
         notice: the notice.
-        public_url: where the pages of loads are to be found, without a last slash.
+        links: where to look further, each with its title.
     """
     needs_a_look = notice.outcome != "reported"
     return Summary(
@@ -65,7 +64,7 @@ def summarize(notice: Notice, public_url: str | None) -> Summary:
         facts=_facts(notice),
         remarks=_remarks(notice),
         counts=_counts(notice.body.get("entities") or {}),
-        link=_link(notice, public_url),
+        links=links,
     )
 
 
@@ -73,7 +72,9 @@ def _headline(notice: Notice) -> str:
     subject = notice.subject
     if notice.outcome != "refused":
         subject = f"{subject} of {notice.body['source_system']}, run {notice.run}"
-    said = f"{subject}: {_VERDICTS[notice.outcome]}"
+    standing = run_that_stands(notice.body)
+    verdict = _VERDICTS[notice.outcome] if standing is None else verdict_on_replay(standing)
+    said = f"{subject}: {verdict}"
     if notice.failure is not None:
         said += f", {notice.failure['code']}"
     return f"SECURITY: {said}" if notice.is_security_event else said
@@ -99,6 +100,9 @@ def _remarks(notice: Notice) -> tuple[tuple[str, str], ...]:
         if where:
             remarks.append(("Where", ", ".join(where)))
         remarks.append(("What to do", notice.failure["remedy"]))
+    rejects = rejects_of(notice.body)
+    if rejects is not None:
+        remarks.append(("Rejected rows", rejects))
     if notice.outcome == "mismatch":
         remarks.append(("What to do", _MISMATCH))
     warnings = notice.body.get("warnings") or []
@@ -115,12 +119,6 @@ def _counts(entities: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...],
     head = ("rows", *(_line(entity, LONGEST_HEADLINE) for entity in entities))
     lines = ((name, *(as_number(one[name]) for one in entities.values())) for name in known)
     return (head, *lines)
-
-
-def _link(notice: Notice, public_url: str | None) -> str | None:
-    if public_url is None or notice.outcome == "refused":
-        return None
-    return f"{public_url}/loads/{quote(notice.subject, safe='')}"
 
 
 def _line(text: str, most: int) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from services.reporter.card import card_message
+from services.reporter.links import links_of
 from services.reporter.summary import summarize
 from shared.notices import NotDelivered, Notice
 from shared.stage import Parts
@@ -24,7 +25,7 @@ async def post_card(notice: Notice, parts: Parts) -> None:
     assert settings.teams_webhook_url is not None, "a channel is used only where it is set"
     url = settings.teams_webhook_url.get_secret_value()
     host = urlsplit(url).hostname
-    message = card_message(summarize(notice, settings.public_url))
+    message = card_message(summarize(notice, links_of(notice, parts)))
     try:
         status = await _post(url, message)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -157,9 +157,9 @@ async def _record(
     }
     await database.execute(SQL["decide"], values)
     if decision.verdict is not ArrivalVerdict.TAKEN:
-        await note(
-            database, arrival.load_id, f"arrival_{decision.verdict}", detail=str(arrival.generation)
-        )
+        generation = f"{arrival.object_name} at generation {arrival.generation}"
+        detail = f"{failure.code}: {generation}" if failure else generation
+        await note(database, arrival.load_id, f"arrival_{decision.verdict}", detail=detail)
     if failure is not None:
         await notice_rows.add_refusal(database, parts.settings.notice_channels, arrival, failure)
         log.warning("arrival.refused", load_id=arrival.load_id, code=failure.code)
@@ -204,7 +204,8 @@ async def _supersede(arrival: Arrival, parts: Parts) -> None:
     }
     async with connect(parts.ledger.url) as database, database.transaction():
         await database.execute(SQL["decide"], values)
-        await note(database, arrival.load_id, "arrival_superseded", detail=str(arrival.generation))
+        detail = f"{arrival.object_name} at generation {arrival.generation}"
+        await note(database, arrival.load_id, "arrival_superseded", detail=detail)
 
 
 async def _resume(arrival: Arrival, parts: Parts) -> Event | None:

@@ -187,8 +187,14 @@ async def events_tell_what_happened(run: FinishedRun, database: Database) -> lis
     found: list[str] = []
     for event in events:
         load_id, number, topic = event["load_id"], event["run"], event["topic"]
-        times = [first.get((load_id, number, line)) for line in TOLD_BY[topic]]
-        if not any(time is not None and time <= event["created_at"] for time in times):
+        # The report of an applied run may come with that of a replay which overtook it.
+        times = [
+            time
+            for (named, run_no, line), time in first.items()
+            if named == load_id and line in TOLD_BY[topic]
+            if run_no == number or (topic == "reported" and run_no > number)
+        ]
+        if not any(time <= event["created_at"] for time in times):
             found.append(f"{topic} of {load_id}, run {number}, was told before it was so")
     return found
 

@@ -122,9 +122,27 @@ def test_a_drop_in_the_bucket_is_run_here_and_then_replayed_by_message(
     ran = crossdock("run", f"gs://{BUCKET}/{drop.prefix}", "--json")
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.stdout)["reconciled"] is True
+    assert ran.stderr == ""
     replayed = crossdock("replay", drop.load_id, "--from", "upserter", "--reason", "to see")
     assert replayed.exit_code == 0, replayed.output
     assert list(staged_messages) == [{"load_id": drop.load_id, "reason": "to see"}]
+
+
+def test_a_correction_of_a_load_that_was_applied_is_not_sent(drop: Drop, tmp_path: Path) -> None:
+    folder = drop.write(tmp_path)
+    crossdock("upload", folder)
+    assert crossdock("run", f"gs://{BUCKET}/{drop.prefix}").exit_code == 0
+    there = generations(drop)
+    (folder / "customers.csv").write_bytes(drop.files["customers.csv"] + b"C9,,,,,,,,,,,\n")
+    manifest = (folder / "manifest.json").read_bytes()
+    pack.pack(folder, drop.load_id, drop.partner, datetime(2026, 1, 1, tzinfo=UTC))
+    refused = crossdock("upload", folder, "--replace")
+    assert refused.exit_code == 2
+    assert "manifest.load_id_reused" in refused.stderr
+    assert generations(drop) == there
+    (folder / "manifest.json").write_bytes(manifest)
+    (folder / "customers.csv").write_bytes(drop.files["customers.csv"])
+    assert crossdock("upload", folder, "--replace").exit_code == 0
 
 
 def test_a_folder_of_the_bucket_without_a_manifest_is_not_found() -> None:

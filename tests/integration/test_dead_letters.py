@@ -305,7 +305,7 @@ async def test_status_tells_of_letters_that_wait_and_of_a_folder_that_can_have_n
     assert refused["failure"]["code"] == "manifest.load_id_invalid"
     status = (await cli("status")).stdout
     assert "Manifests that were refused" in status
-    assert "letters that wait: 1 (crossdock dead-letter list)" in status
+    assert "letters that wait: 1 (crossdock dead-letter list), 1 of them for" in status
     await database.execute("UPDATE dead_letter SET last_seen = NOW(6) - INTERVAL 8 DAY")
     assert "letters that wait" not in (await cli("status")).stdout
 

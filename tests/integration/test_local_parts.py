@@ -237,7 +237,10 @@ def test_every_subscription_keeps_what_was_acknowledged_and_has_a_way_out_for_wh
             assert made.retain_acked_messages
             assert made.dead_letter_policy.dead_letter_topic.endswith("/dead-letter")
             assert made.dead_letter_policy.max_delivery_attempts == 10
-            assert made.retry_policy.minimum_backoff.total_seconds() == 1
+            assert (
+                made.retry_policy.minimum_backoff.total_seconds()
+                == topology.SHORTEST_BACKOFF_SECONDS
+            )
         letters = subscriber.get_subscription(
             subscription=f"projects/{PROJECT}/subscriptions/reporter.dead-letter"
         )

@@ -16,6 +16,7 @@ import pytest
 from crossdock.stack import local, mysql_server, processes
 from crossdock.stack.errors import EmulatorMissingError, StackError
 from shared.events import SUBSCRIPTIONS
+from shared.settings import SettingsError
 
 READY_APP = """
 import os
@@ -65,9 +66,21 @@ def test_a_stack_that_was_never_started_is_not_found_and_can_be_stopped(tmp_path
     assert local.down(tmp_path / "none") == []
 
 
-def test_all_parts_start_and_a_second_start_changes_nothing(
-    state_dir: Path, working_copy: Path
+def test_a_wrong_setting_is_told_before_anything_starts(
+    tmp_path: Path, working_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CROSSDOCK_TEAMS_WEBHOOK_URL", "http://10.0.0.1/workflows/1")
+    with pytest.raises(SettingsError, match="CROSSDOCK_TEAMS_WEBHOOK_URL"):
+        local.up(tmp_path / "state", working_copy)
+    assert not (tmp_path / "state").exists()
+
+
+def test_all_parts_start_and_a_second_start_changes_nothing(
+    state_dir: Path, working_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "CROSSDOCK_TEAMS_WEBHOOK_URL", "http://127.0.0.1:9/a-webhook-of-this-machine"
+    )
     lines: list[str] = []
     info = local.up(state_dir, working_copy, progress=lines.append)
     running = pids(state_dir)

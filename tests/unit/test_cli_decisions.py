@@ -9,12 +9,12 @@ from google.pubsub_v1.types import DeadLetterPolicy, PushConfig, RetryPolicy, Su
 
 from crossdock.cli.environment import missing_settings
 from crossdock.cli.errors import ExitCode, WrongUsage
-from crossdock.cli.health import MySQLFacts, judge_mysql, judge_subscription
+from crossdock.cli.health import MySQLFacts, judge_mysql, judge_service, judge_subscription
 from crossdock.cli.ledger_view import load_document, situation
 from crossdock.cli.load import topic_of_replay, why_no_replay
 from crossdock.cli.local_bucket import bucket_of, place_of
 from crossdock.cli.run import exit_code_of, foretell
-from crossdock.cli.upload import plan_upload
+from crossdock.cli.upload import plan_upload, why_not_replaced
 from shared.errors import Failure
 from shared.events import StageName, Topic
 from shared.ledger.arrivals import ManifestFacts
@@ -98,6 +98,21 @@ def test_a_folder_that_holds_a_file_of_another_drop_is_left_alone(may_replace: b
 
 
 @pytest.mark.parametrize(
+    ("ack", "is_refused"),
+    [
+        ({}, False),
+        ({"state": "failed", "manifest_sha256": "one"}, False),
+        ({"state": "reported", "manifest_sha256": "two"}, False),
+        ({"state": "reported", "manifest_sha256": "one"}, True),
+    ],
+)
+def test_only_another_manifest_of_a_load_that_was_applied_is_kept_back(
+    ack: dict[str, str], is_refused: bool
+) -> None:
+    assert (why_not_replaced(ack, "two") is not None) is is_refused
+
+
+@pytest.mark.parametrize(
     ("load", "stage", "topic"),
     [
         (REPORTED, "validator", Topic.ARRIVED),
@@ -120,7 +135,9 @@ def test_a_replay_that_no_stage_would_take_is_refused_with_what_can_be_done() ->
     assert too_early is not None
     assert too_early.endswith("validator, stager")
     never_passed = replace(FAILED, reached=None, failed_run=None)
-    assert "corrected drop" in (why_no_replay(never_passed, "validator", "drops") or "")
+    assert "the partner must send a corrected drop" in (
+        why_no_replay(never_passed, "validator", "drops") or ""
+    )
     assert "CROSSDOCK_BUCKET=drops" in (why_no_replay(REPORTED, "validator", "other") or "")
 
 
@@ -186,7 +203,14 @@ def test_the_end_of_a_load_decides_the_exit_code(
 
 def ledger_row(**facts: object) -> dict[str, object]:
     times = dict.fromkeys(("created_at", "received_at", "started_at", "updated_at"))
-    failure = ("failed_run", "failure_code", "failure_message", "failure_file", "failure_row")
+    failure = (
+        "failed_run",
+        "applied_run",
+        "failure_code",
+        "failure_message",
+        "failure_file",
+        "failure_row",
+    )
     lease = ("lease_owner", "lease_until", "next_attempt_at", "waiting_since", "last_error")
     return {
         **times,
@@ -232,6 +256,15 @@ def ledger_row(**facts: object) -> dict[str, object]:
         (
             {"failed_run": 1, "failure_code": "file.missing", "failure_message": "no invoices.csv"},
             "",
+        ),
+        (
+            {
+                "failed_run": 2,
+                "applied_run": 1,
+                "failure_code": "file.missing",
+                "failure_message": "no invoices.csv",
+            },
+            "replay failed; what run 1 applied stands: file.missing",
         ),
         ({"state": "reported", "reconciled": 0}, "does not reconcile: see its report"),
         ({"state": "reported", "reconciled": 1}, ""),
@@ -344,3 +377,12 @@ def test_a_subscription_that_is_not_there_is_told_from_one_that_is_wrong() -> No
     assert not ok
     assert "does not exist" in detail
     assert "crossdock up" in (remedy or "")
+
+
+def test_a_service_that_runs_without_its_database_is_not_said_to_have_died() -> None:
+    text = '{"status":"the database is unreachable: 127.0.0.1:3306"}'
+    found = judge_service("stager", "http://127.0.0.1:1", 503, text)
+    assert not found.ok
+    assert "the database is unreachable" in found.detail
+    assert "It runs" in (found.remedy or "")
+    assert judge_service("stager", "http://127.0.0.1:1", 200, "ready").remedy is None

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,19 +13,24 @@ from shared.bus.port import DeadLetter, Message
 from shared.dead_letters import keep_request, refusal_of
 from shared.events import SUBSCRIPTIONS, Event, Topic
 from shared.gcs_notification import arrival_of, notification_of
+from shared.ledger.states import Load
 from shared.letters import (
     FROM_OUTSIDE,
     Kind,
+    Standing,
     delivery_marks,
     explain,
+    is_overtaken,
     letter_at_the_door,
     letter_in_process,
     letter_of,
     letter_of_foreign_bucket,
     load_named,
     publishers_own,
+    standing,
 )
 from tests.pages import column, page, section, table
+from tests.unit.test_ledger_decisions import FAILED, REPORTED, STAGED, UPSERTED, VALIDATED, leased
 
 PUBLISHED = datetime(2026, 2, 1, 6, 1, 12, 345000, tzinfo=UTC)
 BY_PUBSUB = {
@@ -249,3 +254,54 @@ def test_every_kind_of_letter_is_told_with_what_to_do() -> None:
 def test_a_letters_digest_does_not_depend_on_what_is_said_of_it() -> None:
     letter = letter_of(dead(BY_PUBSUB))
     assert replace(letter, kind=Kind.REFUSED, reason="another").digest == letter.digest
+
+
+@pytest.mark.parametrize(
+    ("load", "overtaken"),
+    [
+        (None, False),
+        (VALIDATED, False),
+        (STAGED, False),
+        (leased(STAGED), False),
+        (UPSERTED, True),
+        (REPORTED, True),
+        (FAILED, True),
+        (replace(STAGED, run=2), True),
+    ],
+)
+def test_an_event_is_overtaken_once_its_load_is_past_the_stage_that_it_was_for(
+    load: Load | None, overtaken: bool
+) -> None:
+    found = is_overtaken(Topic.STAGED, EVENT.body(), {}, load, is_arrival_decided=False)
+    assert found is overtaken
+
+
+def test_a_replay_is_not_overtaken_nor_is_what_cannot_be_read() -> None:
+    for data in (Event(load_id="load-1").body(), EVENT.body()[:-1], b""):
+        assert not is_overtaken(Topic.STAGED, data, {}, REPORTED, is_arrival_decided=False)
+    assert not is_overtaken(None, EVENT.body(), {}, REPORTED, is_arrival_decided=False)
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_a_notification_is_overtaken_once_its_manifest_was_decided_upon(decided: bool) -> None:
+    attributes = notification_of("drops", "imports/acme/load-1/manifest.json", 1)
+    found = is_overtaken(Topic.ARRIVED, b"{}", attributes, None, is_arrival_decided=decided)
+    assert found is decided
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "stands"),
+    [
+        (Kind.UNDELIVERED, {}, Standing.WAITS),
+        (Kind.UNDELIVERED, {"is_overtaken": True}, Standing.OVERTAKEN),
+        (Kind.REFUSED, {"is_overtaken": True}, Standing.WAITS),
+        (Kind.UNDELIVERED, {"is_overtaken": True, "is_redriven": True}, Standing.REDRIVEN),
+        (Kind.UNDELIVERED, {"waited": timedelta(days=8)}, Standing.OLD),
+        (Kind.NO_ENVELOPE, {"waited": timedelta(days=8)}, Standing.OLD),
+    ],
+)
+def test_a_letter_waits_until_it_was_published_again_or_overtaken_or_is_old(
+    kind: Kind, facts: dict[str, Any], stands: Standing
+) -> None:
+    usual = {"is_redriven": False, "is_overtaken": False, "waited": timedelta(hours=1)}
+    assert standing(kind, **{**usual, **facts}) is stands

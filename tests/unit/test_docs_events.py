@@ -21,6 +21,12 @@ BODY = section(PAGE, "## The body")
 REPLAY = section(PAGE, "## A replay by hand")
 
 
+def seconds_until_given_up(shortest: float, longest: float) -> float:
+    """How long a message is delivered in vain, each pause twice the one before."""
+    pauses = range(topology.MOST_DELIVERY_ATTEMPTS - 1)
+    return sum(min(longest, shortest * 2.0**number) for number in pauses)
+
+
 def test_every_topic_stands_on_the_page_with_who_publishes_and_who_takes_it() -> None:
     rows = table(section(PAGE, "## Topics"))
     assert column(rows, "topic") == list(TOPICS)
@@ -41,6 +47,9 @@ def test_the_local_stacks_subscriptions_are_as_the_page_says() -> None:
     assert f"`POST {topology.PUSH_PATH}`" in text
     assert f"an ack deadline of {topology.ACK_DEADLINE_SECONDS} seconds" in text
     assert f"{topology.MOST_DELIVERY_ATTEMPTS} deliveries" in text
+    shortest, longest = topology.SHORTEST_BACKOFF_SECONDS, topology.LONGEST_BACKOFF_SECONDS
+    assert f"{shortest} to {longest} seconds apart" in " ".join(text.split())
+    assert seconds_until_given_up(shortest, longest) > 30 * 60
     assert f"for {topology.RETENTION_SECONDS // 86_400} days" in text
     assert set(topology.PULL_SUBSCRIPTIONS) <= set(quoted(text))
 

@@ -39,6 +39,21 @@ def test_every_oracle_stands_on_the_page() -> None:
     assert named_violations() <= set(told)
 
 
+def test_every_oracle_stands_in_the_module_that_the_page_names() -> None:
+    for row in table(section(PAGE, "### Oracles")):
+        (oracle,), (module,) = quoted(row["oracle"]), quoted(row["in `tests/faults`"])
+        text = (ROOT / "tests" / "faults" / module).read_text(encoding="utf-8")
+        assert f"def {oracle}(" in text or f'"{oracle}"' in text
+        assert (module == "oracles.py") is (oracle in {one.__name__ for one in ORACLES})
+
+
+def test_how_many_mutants_no_oracle_sees_is_told() -> None:
+    rows = tables(section(PAGE, "### Mutants"))[0]
+    oracles = set(column(table(section(PAGE, "### Oracles")), "oracle"))
+    unseen = [row for row in rows if not oracles & set(quoted(row["caught by"]))]
+    assert f"{len(unseen)} of the {len(rows)} are not seen by any oracle" in " ".join(PAGE.split())
+
+
 def test_the_steps_are_those_that_are_logged() -> None:
     rows = table(section(PAGE, "### Steps"))
     told = {row["room"]: re.findall(r"(\d+) `(\w+)`", row["steps"]) for row in rows}

@@ -111,6 +111,7 @@ def test_every_state_is_told_in_its_order() -> None:
         {"lease": {"owner": "…", "until": "…"}},
         {"waiting_since": "…"},
         {"next_attempt_at": "…", "attempts": 0, "last_error": None},
+        {"failure": {"code": "file.missing"}, "applied_run": 2},
     ],
 )
 def test_what_status_says_of_a_load_is_explained(load: dict[str, object]) -> None:

@@ -2,19 +2,30 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from html import escape
 from html.parser import HTMLParser
+from pathlib import Path
+from string import ascii_letters, digits
 from typing import Any
 
 import pytest
 
 from services.reporter.card import CONTENT_TYPE, LONGEST_MESSAGE_BYTES, card_message
 from services.reporter.deliver import LEASE_SECONDS, SEND_SECONDS, delay_seconds
+from services.reporter.links import Links, console_links, links_of
 from services.reporter.mail import as_html, as_plain_text, compose, message_id_of
 from services.reporter.summary import summarize
+from shared.bus.memory import MemoryBus
 from shared.errors import Failure
+from shared.ledger.mysql import Ledger
 from shared.notices import Notice
+from shared.partners import Partners
+from shared.settings import Settings
+from shared.stage import Parts
+from shared.storage.directory import DirectoryStorage
 from tests.receivers import text_runs
 from tests.unit.test_report_render import COUNTS, report
 
@@ -36,8 +47,8 @@ def failed(**failure: Any) -> Notice:
     return notice("failed", body=report(state="failed", failure={**FAILURE, **failure}))
 
 
-def card_of(told: Notice, public_url: str | None = None) -> dict[str, Any]:
-    message = json.loads(card_message(summarize(told, public_url)))
+def card_of(told: Notice, links: Links = ()) -> dict[str, Any]:
+    message = json.loads(card_message(summarize(told, links)))
     (attachment,) = message["attachments"]
     assert message["type"] == "message"
     assert attachment["contentType"] == CONTENT_TYPE
@@ -48,7 +59,7 @@ def card_of(told: Notice, public_url: str | None = None) -> dict[str, Any]:
 
 def mail_of(told: Notice) -> EmailMessage:
     return compose(
-        summarize(told, None),
+        summarize(told),
         sender="crossdock@example.com",
         recipients=["ops@example.com", "night@example.com"],
         message_id=message_id_of(told, bucket="drops", sender="crossdock@example.com"),
@@ -58,7 +69,7 @@ def mail_of(told: Notice) -> EmailMessage:
 
 def shown_in(told: Notice) -> list[str]:
     """The words of a notice in each of its forms."""
-    summary = summarize(told, None)
+    summary = summarize(told)
     return ["\n".join(text_runs(card_of(told))), as_plain_text(summary), as_html(summary)]
 
 
@@ -108,7 +119,6 @@ def test_a_refused_manifest_is_told_by_its_name_and_generation() -> None:
     for text in shown_in(told):
         for word in ("imports/acme/x/manifest.json: refused", "123", "partner", "acme"):
             assert word in text
-    assert "actions" not in card_of(told, "https://crossdock.example.com")
 
 
 def test_a_warning_is_told_and_of_many_that_there_are_more() -> None:
@@ -119,16 +129,52 @@ def test_a_warning_is_told_and_of_many_that_there_are_more() -> None:
         assert "20 more are in the report" in text
 
 
-def test_the_link_leads_to_the_loads_page() -> None:
-    told = notice(subject="a/b")
-    url = "https://crossdock.example.com/x/loads/a%2Fb"
-    (action,) = card_of(told, "https://crossdock.example.com/x")["actions"]
-    assert (action["type"], action["url"]) == ("Action.OpenUrl", url)
-    summary = summarize(told, "https://crossdock.example.com/x")
-    assert url in as_plain_text(summary)
-    assert f'href="{url}"' in as_html(summary)
+LINKS = console_links(notice(body=report(partner="acme", folder="imports/acme/L/")), "drops", "p")
+
+
+def test_the_links_lead_to_the_drop_its_acks_and_its_log_lines() -> None:
+    console = "https://console.cloud.google.com"
+    assert dict(LINKS) == {
+        "Drop": f"{console}/storage/browser/drops/imports/acme/L/",
+        "Acks": f"{console}/storage/browser/drops/acks/acme/2026-02-01/",
+        "Logs": f"{console}/logs/query;query=jsonPayload.load_id%3D%222026-02-01%22"
+        "%20timestamp%3E%3D%222026-02-01T10%3A00%3A00.000000Z%22?project=p",
+    }
+    told = notice()
+    actions = card_of(told, LINKS)["actions"]
+    assert [(one["type"], one["title"], one["url"]) for one in actions] == [
+        ("Action.OpenUrl", *link) for link in LINKS
+    ]
+    for title, url in LINKS:
+        assert f"{title}: {url}" in as_plain_text(summarize(told, LINKS))
+        assert f'<a href="{escape(url)}">{title}</a>' in as_html(summarize(told, LINKS))
     assert "actions" not in card_of(told)
-    assert "href" not in as_html(summarize(told, None))
+    assert "href" not in as_html(summarize(told))
+
+
+def test_no_name_of_a_refused_manifest_leads_elsewhere() -> None:
+    name = '../"/?#;\n'
+    body = {"load_id": name, "partner": "acme", "object": f"imports/acme/{name}/manifest.json"}
+    told = notice("refused", body={**body, "generation": "1", "failure": FAILURE})
+    links = dict(console_links(told, "drops", "p"))
+    assert list(links) == ["Acks", "Logs"]
+    odd = "%252E%252E%252F%2522%252F%253F%2523%253B%250A"
+    assert links["Acks"].endswith(f"/browser/drops/acks/acme/{odd}/")
+    assert set(links["Logs"]) - set("/:.;=?%-_~") <= set(ascii_letters + digits)
+
+
+def test_an_emulator_and_a_folder_have_no_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(mysql_url="mysql://u:p@h/d")
+    storage = DirectoryStorage(tmp_path, "drops")
+    parts = Parts(settings, storage, MemoryBus(), Ledger(settings), Partners())
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    assert [title for title, _ in links_of(failed(), parts)] == ["Drop", "Acks", "Logs"]
+    mounted = DirectoryStorage.mounting(tmp_path, "imports/acme/L/", bucket="file://here/drop")
+    assert links_of(failed(), replace(parts, storage=mounted)) == ()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    assert links_of(failed(), parts) == ()
 
 
 def hostile() -> Notice:
@@ -180,7 +226,7 @@ class Tags(HTMLParser):
 
 
 def test_no_name_is_markup_in_a_mail() -> None:
-    plain, bad = Tags(as_html(summarize(failed(), None))), Tags(as_html(summarize(hostile(), None)))
+    plain, bad = Tags(as_html(summarize(failed()))), Tags(as_html(summarize(hostile())))
     assert bad.tags == plain.tags
     assert "<script>a()</script>" in bad.text
 
@@ -235,7 +281,7 @@ def test_a_card_is_never_too_large_and_never_without_its_headline(text: str, ent
         warnings=[text * 5_000] * 50,
     )
     told = notice("failed", subject="2026-02-01", body=huge)
-    message = card_message(summarize(told, "https://crossdock.example.com"))
+    message = card_message(summarize(told, LINKS))
     assert len(message) <= LONGEST_MESSAGE_BYTES
     first, *_ = text_runs(json.loads(message))
     assert first.startswith("2026-02-01 of")

@@ -61,7 +61,10 @@ def test_this_machine_may_take_cards_only_beside_an_emulator(
 ) -> None:
     local = "http://127.0.0.1:8000/workflows/1"
     monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
-    with pytest.raises(SettingsError, match="CROSSDOCK_TEAMS_WEBHOOK_URL"):
+    with pytest.raises(SettingsError, match=r"TEAMS_WEBHOOK_URL.*PUBSUB_EMULATOR_HOST"):
+        settings(teams_webhook_url=local)
+    assert settings(before_emulators=True, teams_webhook_url=local).teams_webhook_url
+    with pytest.raises(SettingsError):
         settings(teams_webhook_url=local)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")
     assert settings(teams_webhook_url=local).notice_channels == ("log", "ack", "teams")
@@ -120,9 +123,8 @@ def test_all_settings_of_notices_that_are_wrong_are_named_at_once() -> None:
             smtp_url="relay",
             email_to="nobody",
             email_from="nobody",
-            public_url="crossdock.example.com",
         )
-    for name in ("TEAMS_WEBHOOK_URL", "SMTP_URL", "EMAIL_TO", "EMAIL_FROM", "PUBLIC_URL"):
+    for name in ("TEAMS_WEBHOOK_URL", "SMTP_URL", "EMAIL_TO", "EMAIL_FROM"):
         assert f"CROSSDOCK_{name}: " in str(refused.value)
 
 
