@@ -5,7 +5,7 @@ from enum import IntEnum
 
 from google.auth.exceptions import GoogleAuthError
 
-from crossdock.pack import DropNotFound
+from crossdock.pack import DropNotFound, WrongValue
 from crossdock.stack.errors import StackError
 from shared.errors import Rejected, TransientFault
 from shared.mysql.migrate import SchemaError
@@ -34,7 +34,7 @@ class NotFound(Exception):  # noqa: N818 - a fact about what was asked for
 
 
 EXIT_CODES: tuple[tuple[ExitCode, tuple[type[Exception], ...]], ...] = (
-    (ExitCode.WRONG_USAGE, (WrongUsage, SettingsError, PartnersError)),
+    (ExitCode.WRONG_USAGE, (WrongUsage, WrongValue, SettingsError, PartnersError)),
     (ExitCode.REJECTED, (Rejected,)),
     (ExitCode.NOT_FOUND, (NotFound, DropNotFound)),
     (ExitCode.UNAVAILABLE, (TransientFault, StackError, GoogleAuthError)),

@@ -28,6 +28,7 @@ NAMES = {
 }
 # Port 1 of the loopback interface: nothing listens there, and no root process needs to.
 NO_MYSQL = "mysql://nobody:secret@127.0.0.1:1/nowhere"
+FAR_AHEAD = "9000-01-01T00:00:00Z"
 READING = (["status"], ["status", "L"], ["report", "L"], ["replay", "L", "--from", "stager"])
 
 cli = CliRunner()
@@ -116,6 +117,9 @@ def test_a_rejection_says_what_to_do() -> None:
         ["run", "gs://bucket/elsewhere/L/"],
         ["run", "gs://bucket/imports/acme/L/", "--dry-run"],
         ["pack", ".", "--load-id", "L", "--source-system", "acme", "--created-at", "yesterday"],
+        ["pack", ".", "--load-id", "L", "--source-system", "acme", "--created-at", FAR_AHEAD],
+        ["pack", ".", "--load-id", "no load id", "--source-system", "acme"],
+        ["pack", ".", "--load-id", "L", "--source-system", "no source_system"],
         *READING,
         ["sweep"],
         ["migrate"],
