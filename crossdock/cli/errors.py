@@ -2,6 +2,7 @@
 
 import traceback
 from enum import IntEnum
+from typing import Any
 
 from google.auth.exceptions import GoogleAuthError
 
@@ -72,3 +73,8 @@ def explain(fault: Exception) -> str:
         case _:
             trace = "".join(traceback.format_exception(fault))
             return f"{type(fault).__name__}, which nobody expected:\n{trace}"
+
+
+def error_document(code: ExitCode, message: str) -> dict[str, Any]:
+    """What a script reads on stdout of a `--json` call that has no other document to give."""
+    return {"error": {"exit_code": int(code), "message": message}}

@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 
 # As wide as a log viewer usually is; a terminal says itself how wide it is.
 WIDTH_WITHOUT_TERMINAL = 140
+JSON_OPTION = "--json"
 
 Progress = Callable[[str], None]
 
