@@ -17,10 +17,19 @@ Progress = Callable[[str], None]
 
 def show(*renderables: RenderableType) -> None:
     """Print something for a person to stdout."""
-    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
-    console = Console(width=width, highlight=False)
+    console = _console()
     for renderable in renderables:
         console.print(renderable, markup=False, soft_wrap=isinstance(renderable, str))
+
+
+def lines_of(renderable: RenderableType) -> int:
+    """How many lines it takes where `show` prints it."""
+    return len(_console().render_lines(renderable, pad=False))
+
+
+def _console() -> Console:
+    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+    return Console(width=width, highlight=False)
 
 
 def show_json(document: Mapping[str, Any]) -> None:
