@@ -1,7 +1,8 @@
 """The validator's verdict and the row checks on a folder of this machine: no network, no database.
 
 It reads with the services' own code, so the codes are theirs. What only the bucket or the database
-can know stays open: a parent that is not in the drop counts as unresolved, and is no reject.
+can know stays open: a row whose parent is not in the drop is unresolved, as are those below it, and
+no reject; what becomes of the load if no earlier one has these parents is told beside the verdict.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from crossdock.offline_rows import FileRows, JudgedRow, RejectedRow, open_rows
+from crossdock.offline_rows import FileRows, JudgedRow, RefusedRow, open_rows
 from crossdock.pack import DropNotFound
 from services.validator.checks import (
     MOST_OBJECTS,
@@ -68,7 +69,10 @@ class DropFolder:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that would be refused while the rest of the load goes on; row_no counts from 1."""
+    """A row that would be refused while the rest of the load goes on; row_no counts from 1.
+
+    Of an unresolved row, code and message tell what holds unless its parent stands already.
+    """
 
     entity: str
     row_no: int
@@ -80,7 +84,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class EntityCheck:
-    """Exact counts of one file's rows; `unresolved` ones refer to a parent outside the drop."""
+    """Exact counts of one file's rows; each is accepted, rejected or unresolved."""
 
     rows: int
     rejected: int
@@ -94,18 +98,23 @@ class CheckResult:
     Attributes:
         load_id: the folder's.
         failure: why the load would fail, or None.
+        failure_if_unresolved: why it would fail if no earlier load has the parents of unresolved
+            rows; None where that changes nothing.
         entities: the counts of each file, in load order; empty if the rows were not looked at.
         rejects: in the order of the files and rows, at most MOST_REJECTS_KEPT of each file.
+        unresolved: the rows that only the database can judge, in the same order and as many.
     """
 
     load_id: str
     failure: Failure | None
+    failure_if_unresolved: Failure | None
     entities: Mapping[str, EntityCheck]
     rejects: Sequence[Reject]
+    unresolved: Sequence[Reject]
 
     @property
     def ok(self) -> bool:
-        """Whether the load would be taken."""
+        """Whether the load would be taken, if unresolved rows find their parents."""
         return self.failure is None
 
     def to_json(self) -> dict[str, Any]:
@@ -113,9 +122,13 @@ class CheckResult:
         return {
             "ok": self.ok,
             "load_id": self.load_id,
-            "failure": None if self.failure is None else self.failure.to_json(),
+            "failure": self.failure and self.failure.to_json(),
+            "failure_if_unresolved": (
+                self.failure_if_unresolved and self.failure_if_unresolved.to_json()
+            ),
             "entities": {name: asdict(counts) for name, counts in self.entities.items()},
             "rejects": [asdict(reject) for reject in self.rejects],
+            "unresolved": [asdict(reject) for reject in self.unresolved],
         }
 
 
@@ -205,7 +218,7 @@ async def _check(folder: DropFolder, partners: Partners, now: datetime) -> Check
     except ObjectGone as gone:
         name = gone.name.rpartition("/")[2]
         failure = Failure.of("file.changed", f"{name} was replaced while it was read", file=name)
-    return CheckResult(folder.load_id, failure, {}, ())
+    return CheckResult(folder.load_id, failure, None, {}, (), ())
 
 
 async def _judge(folder: DropFolder, partners: Partners, now: datetime) -> CheckResult:
@@ -248,6 +261,7 @@ class _CheckedFile:
     entity: Entity
     counts: EntityCheck
     rejects: Sequence[Reject]
+    unresolved: Sequence[Reject]
 
 
 async def _check_rows(
@@ -261,9 +275,9 @@ async def _check_rows(
             async for records in _records(storage.read(pinned.name, pinned.generation), entity):
                 rows.add(_judged(entity, records))
             rows.judge()
-            checked.append(
-                _CheckedFile(entity, EntityCheck(*rows.counts()), _rejects(entity, rows))
-            )
+            counts = EntityCheck(*rows.counts())
+            refused = _rejects(entity, rows), _unresolved(entity, rows)
+            checked.append(_CheckedFile(entity, counts, *refused))
     return checked
 
 
@@ -285,7 +299,7 @@ def _rejects(entity: Entity, rows: FileRows) -> list[Reject]:
     """The first rejected rows, at most MOST_REJECTS_KEPT, in the order of the file."""
     count_copies = cache(rows.count_copies)  # asked of a key's first row, so once for each key
 
-    def message(row: RejectedRow) -> str:
+    def message(row: RefusedRow) -> str:
         match row.code:
             case "row.duplicate_key":
                 copy_rows = rows.first_copies(row.row_no, MOST_ROWS_NAMED + 1)
@@ -295,10 +309,22 @@ def _rejects(entity: Entity, rows: FileRows) -> list[Reject]:
             case _:
                 return violation_message(entity, Violation(row.code, row.column))
 
-    return [
-        Reject(entity.name, row.row_no, row.source_key, row.column, row.code, message(row))
-        for row in rows.first_rejected(MOST_REJECTS_KEPT)
-    ]
+    return [_reject(entity, row, message(row)) for row in rows.first_rejected(MOST_REJECTS_KEPT)]
+
+
+def _unresolved(entity: Entity, rows: FileRows) -> list[Reject]:
+    """The first unresolved rows, at most MOST_REJECTS_KEPT, in the order of the file."""
+    parent = f"{entity.parent_key} names a row of {entity.parent}"
+    messages = {
+        "row.orphan": f"{parent} that is not in this drop",
+        "row.parent_rejected": f"{parent} that is unresolved itself",
+    }
+    found = rows.first_unresolved(MOST_REJECTS_KEPT)
+    return [_reject(entity, row, messages[row.code]) for row in found]
+
+
+def _reject(entity: Entity, row: RefusedRow, message: str) -> Reject:
+    return Reject(entity.name, row.row_no, row.source_key, row.column, row.code, message)
 
 
 async def _records(chunks: AsyncIterator[bytes], entity: Entity) -> AsyncIterator[list[bytes]]:
@@ -308,17 +334,31 @@ async def _records(chunks: AsyncIterator[bytes], entity: Entity) -> AsyncIterato
     yield reader.finish()
 
 
-def _result(load_id: str, checked: Iterable[_CheckedFile], limit: RejectLimit) -> CheckResult:
-    failure = None
-    entities: dict[str, EntityCheck] = {}
-    rejects: list[Reject] = []
+def _result(load_id: str, checked: Sequence[_CheckedFile], limit: RejectLimit) -> CheckResult:
+    failure = _over_limit(checked, limit, with_unresolved=False)
+    if_unresolved = _over_limit(checked, limit, with_unresolved=True)
+    return CheckResult(
+        load_id,
+        failure,
+        None if if_unresolved == failure else if_unresolved,
+        {file.entity.name: file.counts for file in checked},
+        [reject for file in checked for reject in file.rejects],
+        [reject for file in checked for reject in file.unresolved],
+    )
+
+
+def _over_limit(
+    checked: Iterable[_CheckedFile], limit: RejectLimit, *, with_unresolved: bool
+) -> Failure | None:
+    """The failure of the first file with too many rejects, or None."""
     for file in checked:
-        counts = entities[file.entity.name] = file.counts
-        rejects += file.rejects
+        rejected, refused = file.counts.rejected, file.rejects[:1]
+        if with_unresolved:
+            rejected += file.counts.unresolved
+            refused = [*refused, *file.unresolved[:1]]
         try:
-            limit.check(file.entity.file_name, rows=counts.rows, rejected=counts.rejected)
+            limit.check(file.entity.file_name, rows=file.counts.rows, rejected=rejected)
         except Rejected as over:
-            place = file.rejects[0]
-            first = replace(over.failure, row=place.row_no, column=place.column)
-            failure = failure or first
-    return CheckResult(load_id, failure, entities, rejects)
+            first = min(refused, key=lambda reject: reject.row_no)
+            return replace(over.failure, row=first.row_no, column=first.column)
+    return None

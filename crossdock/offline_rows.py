@@ -24,8 +24,8 @@ _PRIMARY_CODE: Final = 0xFF  # the low byte of what SQLite tells; the others tel
 _DISK_FAULTS: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
-class RejectedRow(NamedTuple):
-    """A rejected row; of its key at most MOST_KEY_CHARACTERS_KEPT, row_no counts from 1."""
+class RefusedRow(NamedTuple):
+    """A row with a code; of its key at most MOST_KEY_CHARACTERS_KEPT, row_no counts from 1."""
 
     row_no: int
     source_key: str
@@ -69,24 +69,30 @@ class FileRows:
         self._database.executemany(self._sql["add_row"], rows)
 
     def judge(self) -> None:
-        """Reject copies, then children of rejected rows; to be called once, after the last row."""
+        """Give each row its code; to be called once, after the last row.
+
+        First copies get theirs, then children of rejected rows, then what is unresolved: children
+        of unresolved rows, and rows whose parent is not in the drop.
+        """
         self._run("index_keys")
         self._run("reject_copies", column=self._entity.key)
         if self._entity.parent is not None:
-            self._run("reject_children", column=self._entity.parent_key)
+            for unresolved in (False, True):
+                self._run("lose_parents", column=self._entity.parent_key, unresolved=unresolved)
+            self._run("find_orphans", column=self._entity.parent_key)
 
     def counts(self) -> tuple[int, int, int]:
-        """How many rows there are, are rejected, and are accepted without a parent in the drop."""
-        ((rows, rejected),) = self._run("count_rows")
-        unresolved = 0
-        if self._entity.parent is not None:
-            ((unresolved,),) = self._run("count_unresolved")
+        """How many rows there are, are rejected, and are unresolved."""
+        ((rows, rejected, unresolved),) = self._run("count_rows")
         return rows, rejected, unresolved
 
-    def first_rejected(self, most: int) -> list[RejectedRow]:
+    def first_rejected(self, most: int) -> list[RefusedRow]:
         """The first rejected rows, at most so many, in the order of the file."""
-        kept = {"most": most, "most_characters": MOST_KEY_CHARACTERS_KEPT}
-        return [RejectedRow(*row) for row in self._run("first_rejected", **kept)]
+        return self._first_refused(most, unresolved=False)
+
+    def first_unresolved(self, most: int) -> list[RefusedRow]:
+        """The first unresolved rows, at most so many, in the order of the file."""
+        return self._first_refused(most, unresolved=True)
 
     def first_copies(self, row_no: int, most: int) -> list[int]:
         """The first rows with the key of this row, at most so many, in order."""
@@ -96,6 +102,11 @@ class FileRows:
         """How many rows have the key of this row, this one counted."""
         ((copies,),) = self._run("count_copies", row_no=row_no)
         return int(copies)
+
+    def _first_refused(self, most: int, *, unresolved: bool) -> list[RefusedRow]:
+        kept = {"most": most, "most_characters": MOST_KEY_CHARACTERS_KEPT}
+        found = self._run("first_refused", unresolved=unresolved, **kept)
+        return [RefusedRow(*row) for row in found]
 
     def _run(self, statement: str, **values: Any) -> sqlite3.Cursor:
         return self._database.execute(self._sql[statement], values)

@@ -2,13 +2,15 @@
 -- a whole. {rows} and {parent} are entities' names.
 
 -- name: create_rows
--- The rows in the order of the file, so that row_no counts them from 1; one with a code is rejected.
+-- The rows in the order of the file, so that row_no counts them from 1. One with a code is rejected,
+-- or, where it is unresolved, would be if its parent, or its parent's, stood in no earlier load.
 CREATE TABLE "{rows}" (
     row_no INTEGER PRIMARY KEY,
     source_key TEXT NOT NULL,
     parent_key TEXT,
     code TEXT,
-    column_name TEXT
+    column_name TEXT,
+    unresolved INTEGER NOT NULL DEFAULT 0
 );
 
 -- name: add_row
@@ -26,26 +28,34 @@ WHERE code IS NULL AND source_key IN (
     SELECT source_key FROM "{rows}" GROUP BY source_key HAVING COUNT(*) > 1
 );
 
--- name: reject_children
--- The rows of rejected parents, but for those with an earlier code.
-UPDATE "{rows}" SET code = 'row.parent_rejected', column_name = :column
-WHERE code IS NULL AND parent_key IN (SELECT source_key FROM "{parent}" WHERE code IS NOT NULL);
+-- name: lose_parents
+-- The rows of rejected parents or, asked so, of unresolved ones, but for those with an earlier code.
+UPDATE "{rows}"
+SET code = 'row.parent_rejected', column_name = :column, unresolved = :unresolved
+WHERE code IS NULL AND parent_key IN (
+    SELECT source_key FROM "{parent}" WHERE code IS NOT NULL AND unresolved = :unresolved
+);
+
+-- name: find_orphans
+-- The other rows whose parent is not in the drop; in groups they come in the order of the index.
+UPDATE "{rows}" SET code = 'row.orphan', column_name = :column, unresolved = 1
+WHERE code IS NULL AND parent_key IN (
+    SELECT parent_key FROM (
+        SELECT parent_key FROM "{rows}" WHERE code IS NULL GROUP BY parent_key
+    ) child
+    WHERE NOT EXISTS (SELECT 1 FROM "{parent}" WHERE source_key = child.parent_key)
+);
 
 -- name: count_rows
--- How many there are, and how many of them are rejected.
-SELECT COUNT(*), COUNT(code) FROM "{rows}";
+-- How many there are, how many of them are rejected, and how many unresolved.
+SELECT COUNT(*), COUNT(code) - COALESCE(SUM(unresolved), 0), COALESCE(SUM(unresolved), 0)
+FROM "{rows}";
 
--- name: count_unresolved
--- The accepted rows whose parent is not in the drop; in groups they come in the order of the index.
-SELECT COALESCE(SUM(child.rows), 0) FROM (
-    SELECT parent_key, COUNT(*) AS rows FROM "{rows}" WHERE code IS NULL GROUP BY parent_key
-) child
-WHERE NOT EXISTS (SELECT 1 FROM "{parent}" WHERE source_key = child.parent_key);
-
--- name: first_rejected
--- The first rejected rows; of a key that is far too long, its beginning.
+-- name: first_refused
+-- The first rows that are rejected or, asked so, unresolved; of a key that is far too long, its
+-- beginning.
 SELECT row_no, substr(source_key, 1, :most_characters), code, column_name
-FROM "{rows}" WHERE code IS NOT NULL ORDER BY row_no LIMIT :most;
+FROM "{rows}" WHERE code IS NOT NULL AND unresolved = :unresolved ORDER BY row_no LIMIT :most;
 
 -- name: first_copies
 -- The first rows that have the same key as this one, this one among them.

@@ -9,6 +9,7 @@ from services.validator.checks import MAGIC_BYTES, check_first_bytes
 from shared.clock import now
 from shared.contracts.model import Contract, Entity, contracts
 from shared.csv_records import RecordReader
+from shared.errors import Rejected
 from shared.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -23,6 +24,10 @@ _NO_SHA256 = "0" * 64
 
 class DropNotFound(Exception):  # noqa: N818 - a fact about what was asked for
     """The folder is not there, or lacks a file that it takes to begin; the text names it."""
+
+
+class WrongValue(ValueError):  # noqa: N818 - a verdict on the call, not an error of ours
+    """A value that was given is none that a manifest may have; the text names it."""
 
 
 def pack(
@@ -44,11 +49,13 @@ def pack(
 
     Raises:
         DropNotFound: the folder, or the file of an entity, is not there.
-        Rejected: a value is one that the manifest may not have, or a file is no CSV of its entity.
-        ValueError: `created_at` has no zone.
+        Rejected: a file is no CSV of its entity.
+        WrongValue: one of the other values is none that a manifest may have.
     """
     contract = list(contracts().values())[-1]
     manifest = _checked(_draft(contract, load_id, source_system, created_at))
+    if not directory.is_dir():
+        raise DropNotFound(f"{directory} is no folder")
     absent = [it.file_name for it in contract.entities if not (directory / it.file_name).is_file()]
     if absent:
         raise DropNotFound(f"{directory} has no {', no '.join(absent)}; a drop needs all of them")
@@ -63,18 +70,21 @@ def _draft(
 ) -> Manifest:
     """The manifest before its files were read."""
     if created_at is not None and created_at.tzinfo is None:
-        raise ValueError("created_at must have a zone")
+        raise WrongValue("created_at must have a zone")
     files = tuple(ManifestFile(it.file_name, 0, _NO_SHA256, {}) for it in contract.entities)
     return Manifest(load_id, source_system, contract.schema_version, created_at or now(), files)
 
 
 def _checked(manifest: Manifest) -> Manifest:
-    return parse_manifest(
-        render_manifest(manifest),
-        folder_load_id=manifest.load_id,
-        now=now(),
-        contracts=contracts(),
-    )
+    try:
+        return parse_manifest(
+            render_manifest(manifest),
+            folder_load_id=manifest.load_id,
+            now=now(),
+            contracts=contracts(),
+        )
+    except Rejected as rejected:
+        raise WrongValue(rejected.failure.message) from rejected
 
 
 def _describe(path: Path, entity: Entity) -> ManifestFile:

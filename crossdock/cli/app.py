@@ -10,9 +10,9 @@ from crossdock.cli import dead_letter
 from crossdock.cli.demo import demo
 from crossdock.cli.doctor import doctor
 from crossdock.cli.drop import check, pack
-from crossdock.cli.errors import exit_code_of, explain
+from crossdock.cli.errors import ExitCode, error_document, exit_code_of, explain
 from crossdock.cli.load import replay, report, status
-from crossdock.cli.output import complain
+from crossdock.cli.output import JSON_OPTION, complain, show_json
 from crossdock.cli.run import run
 from crossdock.cli.stack import down, migrate, sweep, up
 from crossdock.cli.upload import upload
@@ -36,7 +36,10 @@ COMMANDS = (
 
 
 class CommandGroup(TyperGroup):
-    """All commands; a fault in one becomes its exit code and a message on stderr."""
+    """All commands; a fault in one becomes its exit code and a message.
+
+    The message goes to stderr, and with `--json` also into the one document on stdout.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command.
@@ -45,13 +48,21 @@ class CommandGroup(TyperGroup):
             Exit: with the exit code of whatever the command raised.
         """
         set_up_logs("error")
+        wants_json = JSON_OPTION in ctx.args
         try:
             return super().invoke(ctx)
-        except (TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except TyperException as wrong:
+            if wants_json:
+                show_json(error_document(ExitCode(wrong.exit_code), wrong.format_message()))
             raise
         except Exception as fault:
-            complain(explain(fault))
-            raise typer.Exit(exit_code_of(fault)) from fault
+            code, text = exit_code_of(fault), explain(fault)
+            complain(text)
+            if wants_json:
+                show_json(error_document(code, text))
+            raise typer.Exit(code) from fault
 
 
 app = typer.Typer(

@@ -1,17 +1,19 @@
 """`pack` and `check`: a drop on the partner's own machine."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from crossdock import offline_check
 from crossdock import pack as packing
 from crossdock.cli.environment import known_partners
 from crossdock.cli.errors import ExitCode, WrongUsage
-from crossdock.cli.output import show, show_json
+from crossdock.cli.output import lines_of, show, show_json
 from crossdock.cli.stack import Json
 from services.reporter.render import as_text, render_failure
 from shared.clock import now
@@ -20,8 +22,7 @@ from shared.errors import shown
 from shared.manifest import MANIFEST_NAME
 from shared.partners import Partners
 
-# Each takes up to two lines of a terminal, and the totals and the verdict want some too.
-MOST_REJECTS_SHOWN = 10
+LINES_OF_A_SCREEN = 24
 
 
 def _folder_name(partner: str | None) -> str | None:
@@ -77,26 +78,61 @@ def check(directory: Directory, *, partner: PartnerName = None, json: Json = Fal
 
 
 def show_verdict(result: offline_check.CheckResult) -> None:
-    """Print what a check found."""
-    verdict = as_text("would be taken", "bold green")
-    show(as_text(result.load_id, "bold"), verdict if result.ok else "would be rejected")
+    """Print what a check found, on about a screen: the first rows, and how many there are."""
+    head: list[Text | Table] = [as_text(result.load_id, "bold"), _verdict_on(result)]
     if result.entities:
-        show(_table_of(result))
-    for reject in result.rejects[:MOST_REJECTS_SHOWN]:
-        place = f"{reject.entity} row {reject.row_no}, {reject.column}"
-        show(as_text(f"{place}: {reject.code}: {reject.message}"))
-    rejected = sum(counts.rejected for counts in result.entities.values())
-    if rejected > MOST_REJECTS_SHOWN:
-        kept = f"the first {offline_check.MOST_REJECTS_KEPT:,} of each file"
-        listed = "them" if len(result.rejects) == rejected else kept
-        show(f"and {rejected - MOST_REJECTS_SHOWN:,} more rejected rows; --json lists {listed}")
+        head.append(_table_of(result))
+    end = [] if result.failure is None else [render_failure(result.failure.to_json())]
+    room = LINES_OF_A_SCREEN - sum(map(lines_of, (*head, *end)))
+    counts = result.entities.values()
+    rejected = _listed(
+        "rejected",
+        result.rejects,
+        sum(it.rejected for it in counts),
+        room // 2 if result.unresolved else room,
+    )
+    unresolved = _listed(
+        "unresolved",
+        result.unresolved,
+        sum(it.unresolved for it in counts),
+        room - sum(map(lines_of, rejected)),
+    )
+    show(*head, *rejected, *unresolved, *end)
+
+
+def _verdict_on(result: offline_check.CheckResult) -> Text:
     if result.failure is not None:
-        show(render_failure(result.failure.to_json()))
+        return as_text("would be rejected")
+    if result.failure_if_unresolved is not None:
+        code = result.failure_if_unresolved.code
+        condition = "unless these parents stand in an earlier load"
+        return as_text(f"would be rejected with {code} {condition}", "bold yellow")
+    return as_text("would be taken", "bold green")
+
+
+def _listed(
+    what: str, rows: Sequence[offline_check.Reject], total: int, room_lines: int
+) -> list[Text]:
+    """The first rows, one at least and no more than have room, and how many more there are."""
+    texts: list[Text] = []
+    room_lines -= 1  # for the last line
+    for row in rows:
+        text = as_text(f"{what}: {row.entity} row {row.row_no}: {row.code}: {row.message}")
+        room_lines -= lines_of(text)
+        if texts and room_lines < 0:
+            break
+        texts.append(text)
+    more = total - len(texts)
+    if more:
+        kept = f"the first {offline_check.MOST_REJECTS_KEPT:,} of each file"
+        in_json = "them" if len(rows) == total else kept
+        texts.append(as_text(f"and {more:,} more {what} rows; --json lists {in_json}"))
+    return texts
 
 
 def _table_of(result: offline_check.CheckResult) -> Table:
     table = Table("entity")
-    for name in ("rows", "rejected", "parent not in the drop"):
+    for name in ("rows", "rejected", "unresolved"):
         table.add_column(name, justify="right")
     for entity, counts in result.entities.items():
         numbers = (counts.rows, counts.rejected, counts.unresolved)

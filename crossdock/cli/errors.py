@@ -2,10 +2,11 @@
 
 import traceback
 from enum import IntEnum
+from typing import Any
 
 from google.auth.exceptions import GoogleAuthError
 
-from crossdock.pack import DropNotFound
+from crossdock.pack import DropNotFound, WrongValue
 from crossdock.stack.errors import StackError
 from shared.errors import Rejected, TransientFault
 from shared.mysql.migrate import SchemaError
@@ -34,7 +35,7 @@ class NotFound(Exception):  # noqa: N818 - a fact about what was asked for
 
 
 EXIT_CODES: tuple[tuple[ExitCode, tuple[type[Exception], ...]], ...] = (
-    (ExitCode.WRONG_USAGE, (WrongUsage, SettingsError, PartnersError)),
+    (ExitCode.WRONG_USAGE, (WrongUsage, WrongValue, SettingsError, PartnersError)),
     (ExitCode.REJECTED, (Rejected,)),
     (ExitCode.NOT_FOUND, (NotFound, DropNotFound)),
     (ExitCode.UNAVAILABLE, (TransientFault, StackError, GoogleAuthError)),
@@ -72,3 +73,8 @@ def explain(fault: Exception) -> str:
         case _:
             trace = "".join(traceback.format_exception(fault))
             return f"{type(fault).__name__}, which nobody expected:\n{trace}"
+
+
+def error_document(code: ExitCode, message: str) -> dict[str, Any]:
+    """What a script reads on stdout of a `--json` call that has no other document to give."""
+    return {"error": {"exit_code": int(code), "message": message}}

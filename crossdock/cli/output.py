@@ -12,14 +12,14 @@ from rich.table import Table
 
 # As wide as a log viewer usually is; a terminal says itself how wide it is.
 WIDTH_WITHOUT_TERMINAL = 140
+JSON_OPTION = "--json"
 
 Progress = Callable[[str], None]
 
 
 def show(*renderables: RenderableType) -> None:
     """Print something for a person to stdout."""
-    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
-    console = Console(width=width, highlight=False)
+    console = _console()
     for renderable in renderables:
         console.print(renderable, markup=False, soft_wrap=isinstance(renderable, str))
 
@@ -56,6 +56,16 @@ def table_of(
 def short_time(text: str | None) -> str | None:
     """A time of a document as tables show it: UTC, to the second."""
     return None if text is None else text[:19].replace("T", " ")
+
+
+def lines_of(renderable: RenderableType) -> int:
+    """How many lines it takes where `show` prints it."""
+    return len(_console().render_lines(renderable, pad=False))
+
+
+def _console() -> Console:
+    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+    return Console(width=width, highlight=False)
 
 
 def show_json(document: Mapping[str, Any]) -> None:

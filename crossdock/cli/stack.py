@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from crossdock.cli.environment import REPO_ROOT, STATE_DIR, connected, read_settings
-from crossdock.cli.output import progress, show, show_json, table_of
+from crossdock.cli.output import JSON_OPTION, progress, show, show_json, table_of
 from crossdock.stack import local
 from services.reporter.deliver import deliver_due
 from services.reporter.render import as_text
@@ -21,7 +21,7 @@ from shared.mysql import migrate as schema
 from shared.settings import Settings
 from shared.sweep import sweep as sweep_once
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Json = Annotated[bool, typer.Option(JSON_OPTION, help="Print one JSON document.")]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

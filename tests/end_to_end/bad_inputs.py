@@ -68,6 +68,7 @@ class Refused:
     Attributes:
         says: words of its message.
         what: the variant in a few words, where the drop has several.
+        unresolved: whether only the database knows that no earlier load has its parent.
     """
 
     entity: str
@@ -76,6 +77,7 @@ class Refused:
     column: str
     says: tuple[str, ...] = ()
     what: str = ""
+    unresolved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,6 @@ class Case:
         keeps: texts that stand in production afterwards, by table and column.
         encoded: the file that is uploaded with a contentEncoding.
         is_known_offline: whether a folder on a machine tells as much as the bucket.
-        unresolved: the entity of the row whose parent only the database could know.
         folder: the folder's names, where they are not made from line and words.
     """
 
@@ -109,7 +110,6 @@ class Case:
     keeps: Mapping[tuple[str, str], tuple[str | None, ...]] = field(default_factory=dict)
     encoded: str | None = None
     is_known_offline: bool = True
-    unresolved: str | None = None
     folder: tuple[str, str] | None = None
 
     @property

@@ -61,7 +61,9 @@ def taken(line: int, what: str, entity: str, column: str, *texts: str) -> Case:
     return Case(line, what, adding(**{entity: rows}), keeps={(entity, column): (*before, *texts)})
 
 
-def over_limit(line: int, what: str, code: str, entity: str, column: str) -> Case:
+def over_limit(
+    line: int, what: str, code: str, entity: str, column: str, *, unresolved: bool = False
+) -> Case:
     """One rejected row more than a file may have."""
     rows = [{KEYS[entity]: f"new-{number}", column: "x"} for number in range(10)]
     return Case(
@@ -74,8 +76,10 @@ def over_limit(line: int, what: str, code: str, entity: str, column: str) -> Cas
         column,
         says=(f"{entity}.csv: 10 of 13 rows were rejected", "more than 1 %"),
         refused=tuple(
-            Refused(entity, NEXT + number, code, column, what=f"{number}") for number in range(10)
+            Refused(entity, NEXT + number, code, column, what=f"{number}", unresolved=unresolved)
+            for number in range(10)
         ),
+        is_known_offline=not unresolved,
     )
 
 
@@ -227,14 +231,21 @@ RELATIONS = [
             vehicles=[
                 {KEYS["customers"]: "nobody"},
                 {KEYS["vehicles"]: "new-5", KEYS["customers"]: "c2"},
-            ]
+            ],
+            invoices=[{KEYS["vehicles"]: "new-5"}],
+            line_items=[{KEYS["invoices"]: "new"}],
         ),
-        refused=(
-            Refused("vehicles", 4, ORPHAN, KEYS["customers"], ("customers", "earlier load")),
-            Refused("vehicles", 5, ORPHAN, KEYS["customers"], ("customers", "earlier load")),
+        refused=tuple(
+            Refused(entity, row, code, KEYS[parent], (parent, says), unresolved=True)
+            for entity, row, code, parent, says in (
+                ("vehicles", 4, ORPHAN, "customers", "earlier load"),
+                ("vehicles", 5, ORPHAN, "customers", "earlier load"),
+                ("invoices", 4, "row.parent_rejected", "vehicles", "rejected"),
+                ("line_items", 4, "row.parent_rejected", "invoices", "rejected"),
+            )
         ),
-        unresolved="vehicles",
     ),
+    over_limit(46, "one too many", ORPHAN, "vehicles", KEYS["customers"], unresolved=True),
 ]
 
 

@@ -60,6 +60,17 @@ class Measured:
 def usual_rows(size_bytes: int) -> Iterator[bytes]:
     """customers.csv in rows as they usually are."""
     row = b'C-%d,Ada,Byron,"Byron, Ada",ada%d@example.com,+44 20 7946,12 Hill St,,London,,W1,GB\n'
+    return numbered(row, size_bytes)
+
+
+def orphans(size_bytes: int) -> Iterator[bytes]:
+    """vehicles.csv in rows of which each names another customer that is nowhere."""
+    row = b"V-%d,nobody-%d,1HGCM82633A004352,Honda,Accord,2003,AB12 CDE,120500\n"
+    return numbered(row, size_bytes)
+
+
+def numbered(row: bytes, size_bytes: int) -> Iterator[bytes]:
+    """So many bytes of a row in which its number has two places."""
     size = 0
     for start in count(step=2_000):
         if size >= size_bytes:
@@ -197,6 +208,7 @@ GIANTS = (
     Giant("commas, four stages", "customers", commas, by_the_stages, "csv.field_count"),
     Giant("usual rows, validator", "customers", usual_rows, by_the_validator, "taken"),
     Giant("usual rows, check", "customers", usual_rows, by_the_check, "taken"),
+    Giant("orphans, check", "vehicles", orphans, by_the_check, "taken"),
     Giant("long keys, check", "customers", long_keys, by_the_check, "rejects.over_limit"),
 )
 

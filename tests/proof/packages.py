@@ -13,7 +13,8 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 
 import structlog
 
-from crossdock.offline_check import CheckResult, check
+from crossdock.offline_check import CheckResult, Reject, check
 from crossdock.offline_rows import MOST_KEY_CHARACTERS_KEPT
 from crossdock.pipeline import Ending
 from shared.clock import now
@@ -36,6 +37,7 @@ from tests.verdicts import LENIENT, Bench, open_bench
 TOTAL = 5_000
 ESTABLISHED = "established"  # a partner whose earlier load brought the rows of tests.drops
 TAKEN, WITH_REJECTS, OVER_LIMIT = "taken", "taken with rejects", "rejects.over_limit"
+_BY_ROWS = {TAKEN, WITH_REJECTS, OVER_LIMIT}
 OF_PARENTS = {"row.orphan", "row.parent_rejected"}
 _CLOCK = re.compile(r"clock, \S+")
 
@@ -57,6 +59,7 @@ FAULTY = {
     "line_number": ["", "x"], "quantity": ["1.0001", "1" * 10], "unit_price": ["", "1e3"],
     "line_total": ["NULL", "0x1"], "description": ["x" * 2_001],
 }  # fmt: skip
+Rows = Mapping[tuple[str, int], tuple[str, ...]]
 PARENT = {"vehicles": "customers", "invoices": "vehicles", "line_items": "invoices"}
 
 
@@ -76,17 +79,30 @@ class Package:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one of the two says of a drop; rejects by entity and row_no."""
+    """What one of the two says of a drop, its rows by entity and row_no.
+
+    What the services tell of a drop leaves nothing unresolved.
+    """
 
     failure: Mapping[str, Any]
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    unresolved: int = 0
-    rejects: Mapping[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
+    rejects: Rows = field(default_factory=dict)
+    failure_if_unresolved: Mapping[str, Any] = field(default_factory=dict)
+    unresolved: Rows = field(default_factory=dict)
 
     @property
     def code(self) -> str:
         """The failure's code, or how the drop was taken."""
         return str(self.failure.get("code", WITH_REJECTS if self.rejects else TAKEN))
+
+    def without_earlier_loads(self) -> "Verdict":
+        """The same where no unresolved row finds its parent: each is a reject."""
+        lost = Counter(entity for entity, _ in self.unresolved)
+        return Verdict(
+            self.failure_if_unresolved or self.failure,
+            {name: (rows, it + lost[name]) for name, (rows, it) in self.counts.items()},
+            {**self.rejects, **self.unresolved},
+        )
 
 
 # --- a damaged drop -------------------------------------------------------------------------------
@@ -260,38 +276,53 @@ def offline(result: CheckResult) -> Verdict:
     return Verdict(
         result.failure.to_json() if result.failure else {},
         {name: (it.rows, it.rejected) for name, it in result.entities.items()},
-        sum(it.unresolved for it in result.entities.values()),
-        {
-            (it.entity, it.row_no): (it.code, it.column, it.message, it.source_key)
-            for it in result.rejects
-        },
+        _by_place(result.rejects),
+        result.failure_if_unresolved.to_json() if result.failure_if_unresolved else {},
+        _by_place(result.unresolved),
     )
+
+
+def _by_place(rows: Iterable[Reject]) -> Rows:
+    return {(it.entity, it.row_no): (it.code, it.column, it.message, it.source_key) for it in rows}
 
 
 def difference(served: Verdict, checked: Verdict, *, outside_parents: bool) -> str | None:
     """Where the two differ beyond what only the database can know; None where they agree.
 
-    Parents that are not in the drop make orphans or none, and their descendants rejects or none;
-    so they may also lead over the limit of rejects, or, where production has them, back below it.
+    Without parents in production all that is unresolved is rejected, and nothing may differ but
+    the words that say so. With them some of the rows that want a parent are accepted after all, and
+    the drop may be back below the limit of rejects.
     """
-    if served.counts and checked.counts:
-        orphans = sum(reject[0] == "row.orphan" for reject in served.rejects.values())
-        if orphans > checked.unresolved or (orphans < checked.unresolved and not outside_parents):
-            return f"{orphans} orphans, {checked.unresolved} unresolved"
-    may_differ = bool(checked.unresolved) or outside_parents
-    codes = {served.code, checked.code}
-    is_about_the_limit = OVER_LIMIT in codes and codes <= {TAKEN, WITH_REJECTS, OVER_LIMIT}
-    if not (may_differ and is_about_the_limit):
-        mine, other = _told(served.failure), _told(checked.failure)
-        if mine != other:
-            return f"services: {mine}; check: {other}"
-    if checked.counts:
-        differing = _own_rejects(served, may_differ) ^ _own_rejects(checked, may_differ)
-        if differing:
-            return f"rejects: {differing}"
-        if served.counts != checked.counts and not may_differ:
-            return f"services: {served.counts}; check: {checked.counts}"
-    return None
+    worst = checked.without_earlier_loads()
+    may_recover = outside_parents and bool(_wanting(worst))
+    codes = {served.code, worst.code}
+    is_about_the_limit = OVER_LIMIT in codes and codes <= _BY_ROWS
+    if not (may_recover and is_about_the_limit):
+        told, foretold = _told(served.failure), _told(worst.failure)
+        if told != foretold:
+            return f"services: {told}; check: {foretold}"
+    if not (served.counts and checked.counts):
+        return None
+    mine, other = _comparable(served, checked.unresolved), _comparable(worst, checked.unresolved)
+    if may_recover:
+        accepted = {place for place in _wanting(worst) if place not in served.rejects}
+        other = {place: told for place, told in other.items() if place not in accepted}
+    elif served.counts != worst.counts:
+        return f"services: {served.counts}; check: {worst.counts}"
+    return f"rejects: {mine.items() ^ other.items()}" if mine != other else None
+
+
+def _wanting(verdict: Verdict) -> set[tuple[str, int]]:
+    """The rows that are rejected for want of a parent."""
+    return {place for place, reject in verdict.rejects.items() if reject[0] in OF_PARENTS}
+
+
+def _comparable(verdict: Verdict, unresolved: Rows) -> dict[tuple[str, int], tuple[str, ...]]:
+    """The rejects, those that the check leaves open without their message."""
+    return {
+        place: (code, column, "" if place in unresolved else message, key)
+        for place, (code, column, message, key) in verdict.rejects.items()
+    }
 
 
 def _told(failure: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,15 +330,6 @@ def _told(failure: Mapping[str, Any]) -> dict[str, Any]:
     if not failure:
         return {}
     return {**failure, "message": _CLOCK.sub("clock", failure["message"])}
-
-
-def _own_rejects(verdict: Verdict, may_differ: bool) -> set[tuple[Any, ...]]:
-    """The rejects that no other load can have a part in."""
-    return {
-        (*place, *reject)
-        for place, reject in verdict.rejects.items()
-        if not may_differ or reject[0] not in OF_PARENTS
-    }
 
 
 # --- all of them ----------------------------------------------------------------------------------

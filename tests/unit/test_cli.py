@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from crossdock.cli import environment
 from crossdock.cli.app import COMMANDS, CommandGroup, app
 from crossdock.cli.errors import NotFound, WrongUsage
+from crossdock.cli.stack import Json
 from crossdock.pack import DropNotFound
 from crossdock.stack.errors import EmulatorMissingError
 from shared.errors import Failure, Rejected, TransientFault
@@ -28,6 +29,7 @@ NAMES = {
 }
 # Port 1 of the loopback interface: nothing listens there, and no root process needs to.
 NO_MYSQL = "mysql://nobody:secret@127.0.0.1:1/nowhere"
+FAR_AHEAD = "9000-01-01T00:00:00Z"
 READING = (["status"], ["status", "L"], ["report", "L"], ["replay", "L", "--from", "stager"])
 
 cli = CliRunner()
@@ -69,13 +71,13 @@ def test_the_help_lists_every_command_and_each_command_has_help() -> None:
         (ZeroDivisionError("division by zero"), 1),
     ],
 )
-def test_every_kind_of_fault_has_its_exit_code_and_is_told_on_stderr_alone(
+def test_every_kind_of_fault_has_its_exit_code_and_is_told_on_stderr(
     fault: Exception, code: int
 ) -> None:
     failing = typer.Typer(cls=CommandGroup)
 
     @failing.command()
-    def fail() -> None:
+    def fail(*, json: Json = False) -> None:
         raise fault
 
     @failing.command()
@@ -87,6 +89,11 @@ def test_every_kind_of_fault_has_its_exit_code_and_is_told_on_stderr_alone(
     assert result.stdout == ""
     assert str(fault) in result.stderr
     assert ("Traceback" in result.stderr) == (code == 1)
+    asked_for_json = cli.invoke(failing, ["fail", "--json"])
+    error = json.loads(asked_for_json.stdout)["error"]
+    assert error["exit_code"] == asked_for_json.exit_code == code
+    assert str(fault) in error["message"]
+    assert asked_for_json.stderr == f"crossdock: {error['message']}\n"
     assert cli.invoke(failing, ["succeed"]).exit_code == 0
 
 
@@ -116,6 +123,9 @@ def test_a_rejection_says_what_to_do() -> None:
         ["run", "gs://bucket/elsewhere/L/"],
         ["run", "gs://bucket/imports/acme/L/", "--dry-run"],
         ["pack", ".", "--load-id", "L", "--source-system", "acme", "--created-at", "yesterday"],
+        ["pack", ".", "--load-id", "L", "--source-system", "acme", "--created-at", FAR_AHEAD],
+        ["pack", ".", "--load-id", "no load id", "--source-system", "acme"],
+        ["pack", ".", "--load-id", "L", "--source-system", "no source_system"],
         *READING,
         ["sweep"],
         ["migrate"],
@@ -143,6 +153,28 @@ def test_a_database_that_does_not_answer_ends_with_5(
     assert result.exit_code == 5, result.output
     assert "127.0.0.1:1" in result.output
     assert "secret" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "problem"),
+    [
+        (["no-such-command", "--json"], 2, "no-such-command"),
+        (["status", "--no-such-option", "--json"], 2, "--no-such-option"),
+        (["pack", "somewhere", "--json"], 2, "--json"),
+        (["check", ".", "--partner", "no folder", "--json"], 2, "no folder"),
+        (["dead-letter", "list", "--json"], 2, "CROSSDOCK_MYSQL_URL"),
+        (["check", "nowhere", "--json"], 4, "nowhere is no folder"),
+    ],
+)
+def test_a_call_that_ends_without_a_result_still_prints_one_json_document(
+    wrong: list[str], code: int, problem: str
+) -> None:
+    result = cli.invoke(app, wrong)
+    assert result.exit_code == code
+    assert problem in result.stderr
+    error = json.loads(result.stdout)["error"]
+    assert error["exit_code"] == code
+    assert problem in error["message"]
 
 
 @pytest.mark.parametrize("command", ["check", "upload", "run"])
