@@ -19,6 +19,7 @@ from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Answer, Message
 from shared.events import Event, Topic
+from shared.gcs_notification import notification_of
 from shared.ledger.mysql import Ledger
 from shared.mysql.connect import Database, MySQLAddress, connect
 from shared.mysql.migrate import migrate
@@ -29,7 +30,7 @@ from shared.storage.directory import DirectoryStorage
 from shared.sweep import Swept, sweep
 from tests.conftest import missing
 from tests.drops import ROWS, Drop, later
-from tests.loads import run
+from tests.loads import arrival, run
 from tests.production import Content, content
 
 PATIENCE_SECONDS = 30
@@ -38,6 +39,7 @@ SOURCE_USER = %(user)s, SOURCE_PASSWORD = %(password)s, SOURCE_SSL = 1, SOURCE_A
 SOURCE_LOG_FILE = %(from_file)s, SOURCE_LOG_POS = %(from_position)s"""
 REPLICATE_UNTIL = """START REPLICA UNTIL
 SOURCE_LOG_FILE = %(until_file)s, SOURCE_LOG_POS = %(until_position)s"""
+UNDER_WAY = Drop("under-way", "dana")
 STILL_APPLIES = "SELECT SERVICE_STATE = 'ON' FROM performance_schema.replication_applier_status"
 
 
@@ -64,6 +66,15 @@ class Place:
         self.parts = replace(self.parts, bus=bus)
         subscribe_stages(bus, self.parts, lambda _: None)
         return bus
+
+    async def validate(self, drop: Drop) -> None:
+        """Leave a load under way: the other stages have not had it yet."""
+        drop.write(self.root)
+        bus = self.with_validator_alone()
+        arrived = await arrival(self.parts, drop)
+        notification = notification_of(arrived.bucket, arrived.object_name, arrived.generation)
+        await bus.publish(Topic.ARRIVED, b"{}", notification)
+        await bus.drain()
 
     def with_validator_alone(self) -> MemoryBus:
         bus = MemoryBus(max_attempts=3, backoff_seconds=0.01)
@@ -102,6 +113,7 @@ async def loss(stack_dir: Path, tmp_path: Path) -> AsyncIterator[Loss]:
             await copy_while_it_runs(database, restored_dir.resolve() / "mysql" / "data")
             copied = await position(database)
             await lost.apply(Drop("logged", created_at=later(1), files=files_with("Ulm")))
+            await lost.validate(UNDER_WAY)
             at_the_moment = await content(database)
             moment = await position(database)
             before = await live_on(lost)
@@ -153,17 +165,21 @@ async def copy_while_it_runs(database: Database, data: Path) -> None:
 
 async def live_on(lost: Place) -> Content:
     """What the restored database will not know: loads, a correction, a replay, a deleted drop."""
+    await run(lost.parts, UNDER_WAY)
     await lost.apply(Drop("after", created_at=later(2), files=files_with("Rom")))
     corrected = Drop("corrected", "bolt", created_at=later(3))
     await lost.apply(replace(corrected, manifest_changes={"schema_version": "v0"}))
     await lost.apply(corrected)
+    await lost.apply(Drop("wrong", "bolt", manifest_changes={"schema_version": "v0"}))
     await lost.replay("logged", Topic.STAGED)
     before = await content(lost.database)
     assert await lost.states() == {
         "copied": ("reported", 1),
         "logged": ("reported", 2),
+        "under-way": ("reported", 1),
         "after": ("reported", 1),
         "corrected": ("reported", 2),
+        "wrong": ("failed", 1),
     }
     gone = Drop("gone", "coda", created_at=later(4))
     await lost.apply(gone)
@@ -178,6 +194,13 @@ async def position(database: Database) -> tuple[str, int]:
     return row["File"], row["Position"]
 
 
+async def until_applied(database: Database) -> None:
+    while True:
+        if not await database.fetch_value(STILL_APPLIES):
+            return
+        await asyncio.sleep(0.05)
+
+
 async def take_binary_log(
     database: Database, source: MySQLAddress, since: tuple[str, int], until: tuple[str, int]
 ) -> None:
@@ -189,8 +212,7 @@ async def take_binary_log(
     end = {"until_file": until[0], "until_position": until[1]}
     await database.execute(REPLICATE_UNTIL, end)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await database.fetch_value(STILL_APPLIES):
-            await asyncio.sleep(0.05)
+        await until_applied(database)
     await database.execute("STOP REPLICA")
     await database.execute("RESET REPLICA ALL")
 
@@ -199,22 +221,29 @@ async def test_after_a_restore_the_sweep_brings_back_what_the_bucket_still_has_w
     loss: Loss,
 ) -> None:
     restored = loss.restored
+    at_the_moment = {
+        "copied": ("reported", 1),
+        "logged": ("reported", 1),
+        "under-way": ("validated", 1),
+    }
+    assert await restored.states() == at_the_moment
     assert await content(restored.database) == loss.at_the_moment != loss.before
-    assert await restored.states() == {"copied": ("reported", 1), "logged": ("reported", 1)}
 
     bus = restored.with_validator_alone()
-    assert await sweep(restored.parts) == Swept(woken=0, published=0, noticed=2)
+    assert (await sweep(restored.parts)).noticed == 3
     await bus.drain()
-    noticed = {"after": ("validated", 1), "corrected": ("validated", 1)}
-    assert noticed.items() <= (await restored.states()).items()
+    noticed = {"after": ("validated", 1), "corrected": ("validated", 1), "wrong": ("failed", 1)}
+    assert await restored.states() == at_the_moment | noticed
     assert await content(restored.database) == loss.at_the_moment
 
     bus = restored.with_stages()
+    at_the_end = dict.fromkeys((*at_the_moment, *noticed), ("reported", 1)) | {
+        "wrong": ("failed", 1)
+    }
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while any(state != "reported" for state, _ in (await restored.states()).values()):
+        while await restored.states() != at_the_end:
             await sweep(restored.parts)
             await bus.drain()
             await asyncio.sleep(0.1)
     assert await content(restored.database) == loss.before
-    assert "gone" not in await restored.states()
     assert await sweep(restored.parts) == Swept(woken=0, published=0, noticed=0)
