@@ -18,7 +18,7 @@ from crossdock.stack.errors import MySQLServerMissingError
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Answer, Message
-from shared.events import Event, Topic
+from shared.events import Topic
 from shared.gcs_notification import notification_of
 from shared.ledger.mysql import Ledger
 from shared.mysql.connect import Database, MySQLAddress, connect
@@ -30,7 +30,8 @@ from shared.storage.directory import DirectoryStorage
 from shared.sweep import Swept, sweep
 from tests.conftest import missing
 from tests.drops import ROWS, Drop, later
-from tests.loads import arrival, run
+from tests.loads import arrival, replay, run
+from tests.pages import code, page, section
 from tests.production import Content, content
 
 PATIENCE_SECONDS = 30
@@ -54,11 +55,6 @@ class Place:
     async def apply(self, drop: Drop) -> None:
         drop.write(self.root)
         await run(self.parts, drop)
-
-    async def replay(self, load_id: str, topic: Topic) -> None:
-        bus = self.with_stages()
-        await bus.publish(topic, Event(load_id=load_id).body(), {})
-        await bus.drain()
 
     def with_stages(self) -> MemoryBus:
         """A bus of their own, as after a start: what was on the one before is gone."""
@@ -110,12 +106,11 @@ async def loss(stack_dir: Path, tmp_path: Path) -> AsyncIterator[Loss]:
         async with connect(url) as database:
             lost = Place(parts_on(url, tmp_path), database, tmp_path)
             await lost.apply(Drop("copied"))
-            await copy_while_it_runs(database, restored_dir.resolve() / "mysql" / "data")
-            copied = await position(database)
+            copied = await copy_while_it_runs(database, restored_dir.resolve() / "mysql" / "data")
             await lost.apply(Drop("logged", created_at=later(1), files=files_with("Ulm")))
             await lost.validate(UNDER_WAY)
             at_the_moment = await content(database)
-            moment = await position(database)
+            moment = await place(database)
             before = await live_on(lost)
 
         restored_url = started(restored_dir)
@@ -156,11 +151,14 @@ def files_with(city: str) -> dict[str, bytes]:
     return Drop.of({**ROWS, "customers": [{**first, "city": city}, *others, more]}).files
 
 
-async def copy_while_it_runs(database: Database, data: Path) -> None:
-    """A copy of all data, from which a server can start."""
+async def copy_while_it_runs(database: Database, data: Path) -> tuple[str, int]:
+    """A copy from which a server can start, made as the page says; its place in the binary log."""
     data.parent.mkdir(parents=True)
-    await database.execute("INSTALL PLUGIN clone SONAME 'mysql_clone.so'")
-    await database.execute("CLONE LOCAL DATA DIRECTORY = %(data)s", {"data": str(data)})
+    (block,) = code(section(page("docs/operations/restore.md"), "## Back up"), "sql")
+    *copying, position = filter(None, block.replace("/backup/copy", str(data)).split(";\n"))
+    for statement in copying:
+        await database.execute(statement)
+    return await place(database, position)
 
 
 async def live_on(lost: Place) -> Content:
@@ -171,7 +169,7 @@ async def live_on(lost: Place) -> Content:
     await lost.apply(replace(corrected, manifest_changes={"schema_version": "v0"}))
     await lost.apply(corrected)
     await lost.apply(Drop("wrong", "bolt", manifest_changes={"schema_version": "v0"}))
-    await lost.replay("logged", Topic.STAGED)
+    await replay(lost.parts, Topic.STAGED, "logged")
     before = await content(lost.database)
     assert await lost.states() == {
         "copied": ("reported", 1),
@@ -187,9 +185,9 @@ async def live_on(lost: Place) -> Content:
     return before
 
 
-async def position(database: Database) -> tuple[str, int]:
+async def place(database: Database, statement: str = "SHOW BINARY LOG STATUS") -> tuple[str, int]:
     """Where the binary log ends: its file, and the bytes in it."""
-    row = await database.fetch_one("SHOW BINARY LOG STATUS")
+    row = await database.fetch_one(statement)
     assert row is not None
     return row["File"], row["Position"]
 
@@ -217,6 +215,7 @@ async def take_binary_log(
     await database.execute("RESET REPLICA ALL")
 
 
+@pytest.mark.timeout(300)  # two servers are started
 async def test_after_a_restore_the_sweep_brings_back_what_the_bucket_still_has_with_the_same_ids(
     loss: Loss,
 ) -> None:
