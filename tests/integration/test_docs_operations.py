@@ -95,3 +95,19 @@ async def test_a_service_of_the_release_before_stays_ready_on_a_newer_schema(
     assert newest not in dict(before)
     assert await migrating.schema_differences(database_url) == []
     assert await migrating.migrate(database_url) == []
+
+
+async def test_rows_that_were_deleted_by_hand_are_written_again_by_a_replay_from_the_upserter(
+    parts: Parts, bucket_dir: Path, database: Database
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    await run(parts, drop)
+    before = await content(database)
+    await database.execute("DELETE FROM line_items")
+    await replay(parts, Topic.UPSERTED, drop.load_id)
+    assert (await report(database))["reconciled"] is False
+
+    await replay(parts, Topic.STAGED, drop.load_id)
+    assert (await report(database))["reconciled"] is True
+    assert await content(database) == before
