@@ -4,8 +4,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from crossdock.pipeline import Followed, run_arrival
+from crossdock.pipeline import Followed, run_arrival, subscribe_stages
 from shared.bus.memory import MemoryBus
+from shared.events import Event, Topic
 from shared.gcs_notification import Arrival, arrival_of
 from shared.mysql.connect import Database
 from shared.stage import Parts
@@ -26,6 +27,14 @@ async def run(parts: Parts, drop: Drop) -> Followed:
     return await run_arrival(
         await arrival(parts, drop), replace(parts, bus=bus), bus, progress=lambda _: None
     )
+
+
+async def replay(parts: Parts, topic: Topic, load_id: str) -> None:
+    """What a message by hand does: the stage that takes the topic, and those after it, again."""
+    bus = MemoryBus(max_attempts=3, backoff_seconds=0.01)
+    subscribe_stages(bus, replace(parts, bus=bus), lambda _: None)
+    await bus.publish(topic, Event(load_id=load_id).body(), {})
+    await bus.drain()
 
 
 async def report(database: Database, load_id: str = "load-1") -> dict[str, Any]:

@@ -66,3 +66,20 @@ def quoted(text: str) -> list[str]:
 def code(text: str, language: str) -> list[str]:
     """The blocks of code in a language, each with its last line break."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def headings(text: str) -> list[str]:
+    """The lines of a page that are headings, with their signs; lines of code are none."""
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"^#{1,6} .+$", without_code, re.MULTILINE)
+
+
+def slug(heading: str) -> str:
+    """The anchor by which a link finds a heading."""
+    words = re.sub(r"[^\w\s-]", "", heading.lstrip("# ").lower())
+    return words.strip().replace(" ", "-")
+
+
+def anchors(text: str) -> list[str]:
+    """The anchors of a page, in order."""
+    return [slug(heading) for heading in headings(text)]

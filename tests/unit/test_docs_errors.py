@@ -7,7 +7,7 @@ from shared.events import Topic
 from shared.manifest import MANIFEST_NAME
 from tests.pages import ROOT, column, page, quoted, section, table
 
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))
 
 
 def test_the_page_and_the_catalogue_tell_the_same_in_the_same_order() -> None:

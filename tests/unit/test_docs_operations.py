@@ -17,7 +17,18 @@ from shared.ledger.mysql import DEAD_WORKER_SECONDS
 from shared.ledger.states import State
 from shared.settings import Settings
 from tests.commands import commands
-from tests.pages import ROOT, code, column, page, quoted, section, table
+from tests.pages import (
+    ROOT,
+    anchors,
+    code,
+    column,
+    headings,
+    page,
+    quoted,
+    section,
+    slug,
+    table,
+)
 
 PAGE = page("docs/operations.md")
 MODULES = [
@@ -153,10 +164,24 @@ def test_the_logs_of_the_local_stack_lie_where_the_page_says(tmp_path: Path) -> 
     assert quoted(sentence)[1:] == names
 
 
+def test_every_alert_has_the_section_that_its_link_leads_to() -> None:
+    names = "stuck-load failed-load dead-letter outbox-age variance dead-channel sweep database bug"
+    sections = [one for one in anchors(PAGE) if one.startswith("alert-")]
+    assert sections == [f"alert-{name}" for name in names.split()]
+
+
+@pytest.mark.parametrize("alert", [one for one in anchors(PAGE) if one.startswith("alert-")])
+def test_a_section_of_an_alert_says_how_urgent_it_is_and_when_it_is_over(alert: str) -> None:
+    heading = next(one for one in headings(PAGE) if slug(one) == alert)
+    text = section(PAGE, heading)
+    assert re.search(r"\*\*(Tonight|Tomorrow)\*\*", text)
+    assert re.search(r"\bOver when\b", text)
+
+
 def commands_on_the_pages() -> list[str]:
     """Every call of `crossdock` that a page shows, in the text or in a block."""
     found: list[str] = []
-    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
         text = path.read_text(encoding="utf-8")
         found += re.findall(r"`(crossdock [a-z][^`]*)`", text)
         for block in code(text, "sh"):

@@ -98,6 +98,6 @@ def test_no_variable_is_read_that_does_not_stand_on_the_page() -> None:
 
 def test_no_page_names_a_setting_that_does_not_exist() -> None:
     told = set(re.findall(r"CROSSDOCK_[A-Z_]+", PAGE))
-    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
         named = set(re.findall(r"CROSSDOCK_[A-Z_]+", path.read_text(encoding="utf-8")))
         assert named <= told, path
