@@ -14,6 +14,7 @@ from crossdock.cli.errors import exit_code_of, explain
 from crossdock.cli.load import replay, report, status
 from crossdock.cli.output import complain
 from crossdock.cli.run import run
+from crossdock.cli.sample import sample
 from crossdock.cli.stack import down, migrate, sweep, up
 from crossdock.cli.upload import upload
 from shared.logs import set_up_logs
@@ -31,6 +32,7 @@ COMMANDS = (
     replay,
     sweep,
     doctor,
+    sample,
     demo,
 )
 
