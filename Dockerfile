@@ -8,19 +8,17 @@ FROM ${PYTHON_IMAGE} AS build
 COPY requirements.txt /build/
 # pip stays behind: what runs needs none.
 RUN python3 -m venv --without-pip /opt/crossdock \
- && python3 -m pip --python /opt/crossdock install --no-cache-dir --no-compile \
-      --disable-pip-version-check --require-hashes --only-binary :all: -r /build/requirements.txt
-COPY crossdock /app/crossdock
-COPY infra /app/infra
-COPY services /app/services
-COPY shared /app/shared
+ && python3 -m pip --python /opt/crossdock install --no-cache-dir --disable-pip-version-check \
+      --require-hashes --only-binary :all: -r /build/requirements.txt
 COPY partners.toml /app/
-COPY infra/containers/bin /opt/crossdock/bin
-# The file system is read-only later, so what Python compiles is compiled now.
-RUN cd /opt/crossdock/bin && for name in validator stager upserter reporter; do \
-      ln -s service "$name"; \
-    done \
- && /opt/crossdock/bin/python -m compileall -q /opt/crossdock /app
+COPY infra /app/infra
+COPY shared /app/shared
+COPY services /app/services
+COPY crossdock /app/crossdock
+# The file system is read-only later, so what Python compiles is compiled now, as pip has done above.
+RUN /opt/crossdock/bin/python -m compileall -q /app \
+ && mv /app/infra/containers/bin /app/bin \
+ && for name in validator stager upserter reporter; do ln -s service "/app/bin/$name"; done
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0
@@ -30,7 +28,7 @@ LABEL org.opencontainers.image.title="crossdock" \
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent crossdock
 COPY --from=build /opt/crossdock /opt/crossdock
 COPY --from=build /app /app
-ENV PATH=/opt/crossdock/bin:$PATH \
+ENV PATH=/app/bin:/opt/crossdock/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
     PORT=8080
@@ -39,5 +37,5 @@ USER 10001:10001
 EXPOSE 8080
 # Of a service; a command or a pull worker answers no requests, and is run without.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as web; web.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health/ready', timeout=4)"]
+  CMD ["python", "-m", "infra.containers.ready"]
 CMD ["crossdock", "--help"]
