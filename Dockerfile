@@ -36,6 +36,6 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 8080
 # Of a service; a command or a pull worker answers no requests, and is run without.
-HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=6 \
   CMD ["python", "-m", "infra.containers.ready"]
 CMD ["crossdock", "--help"]
