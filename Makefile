@@ -4,11 +4,11 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults mutants proof lint format lock clean
+.PHONY: help setup demo test faults mutants proof containers lint format lock clean
 
 help: ## list every target
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
-	  awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	  awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: ## the set-up alone: .venv with the pinned packages, .venv/bin/crossdock, the MySQL server
 	@sh crossdock/stack/setup.sh
@@ -27,6 +27,9 @@ mutants: setup ## seed bugs, one at a time, and see that each is caught (ARGS='-
 
 proof: setup ## the long comparisons and giants, whole, with their totals (ARGS='--seed 7')
 	@$(PYTHON) -m tests.proof $(ARGS)
+
+containers: setup ## build the image and run the whole system in containers (needs Docker)
+	@$(PYTHON) -m tests.containers
 
 lint: setup ## ruff, its formatter, mypy --strict, the import rules
 	@$(PYTHON) -m ruff check .

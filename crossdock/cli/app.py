@@ -14,6 +14,7 @@ from crossdock.cli.errors import ExitCode, error_document, exit_code_of, explain
 from crossdock.cli.load import replay, report, status
 from crossdock.cli.output import JSON_OPTION, complain, show_json
 from crossdock.cli.run import run
+from crossdock.cli.sample import sample
 from crossdock.cli.stack import down, migrate, sweep, up
 from crossdock.cli.upload import upload
 from shared.logs import set_up_logs
@@ -31,6 +32,7 @@ COMMANDS = (
     replay,
     sweep,
     doctor,
+    sample,
     demo,
 )
 

@@ -6,39 +6,34 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
-from datetime import datetime
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pymysql
 import typer
-from rich.console import Console
 
-from crossdock import pack as packing
 from crossdock.cli.environment import REPO_ROOT, STATE_DIR, read_settings
-from crossdock.cli.ledger_view import latest_report, read_milestones
+from crossdock.cli.ledger_view import read_milestones
 from crossdock.cli.output import show
 from crossdock.cli.run import exit_code_of, run_local
-from crossdock.cli.upload import upload_drop
-from crossdock.offline_check import DropFolder, locate
+from crossdock.cli.sample import (
+    LOAD_ID,
+    Milestones,
+    spinner,
+    timed,
+    upload_and_follow,
+    write_drop,
+)
 from crossdock.stack import local, mysql_server, processes
 from crossdock.stack.errors import EmulatorMissingError, StackError
-from infra.local import sample
 from services.reporter.render import render_report
 from shared.clock import now
 from shared.errors import TransientFault
-from shared.ledger.mysql import Ledger
 from shared.mysql.migrate import migrate
-from shared.settings import Settings
 
-PARTNER, LOAD_ID = "demo", "sample-0001"
-SEED = 1
-PATIENCE_SECONDS = 180.0
-POLL_SECONDS = 0.1
 LOG_LINES = 10
 # The demo is the same whatever a project's settings are; these only say where the parts are.
 KEPT_SETTINGS = {"CROSSDOCK_MYSQL_URL", "CROSSDOCK_PUBSUB_EMULATOR"}
@@ -60,99 +55,38 @@ def demo() -> None:
 
 
 def _on_stack(folder: Path) -> dict[str, Any]:
-    """Upload the sample to a whole stack and follow it to its end."""
-    with _timed("local stack started"), _spinner() as say:
+    """Upload the sample to a whole stack and follow it to its end.
+
+    Raises:
+        TransientFault: the load did not come to its end; the text holds the ends of the logs.
+    """
+    with timed("local stack started"), spinner() as say:
         stack = local.up(folder, REPO_ROOT, progress=say)
     os.environ.update(stack.environment())
-    settings = read_settings()
-    drop = _sample_drop(folder)
-    with _timed(f"uploaded to gs://{settings.bucket}/{drop.prefix}"):
-        asyncio.run(upload_drop(drop, settings.bucket))
-    return asyncio.run(_follow(folder, settings))
+    try:
+        return upload_and_follow(write_drop(folder), read_settings())
+    except TransientFault as fault:
+        raise TransientFault(f"{fault}\n{_ends_of_logs(folder)}") from fault
 
 
 def _in_process(folder: Path) -> dict[str, Any]:
     """Run the sample through the same stages without Pub/Sub and storage."""
-    with _timed("MySQL started"), _spinner() as say:
+    with timed("MySQL started"), spinner() as say:
         if "CROSSDOCK_MYSQL_URL" not in os.environ:
             os.environ["CROSSDOCK_MYSQL_URL"] = mysql_server.ensure_started(
                 folder, progress=say
             ).url
         settings = read_settings(missing_file_grace_seconds=0)
         asyncio.run(migrate(settings.mysql_url))
-    drop = _sample_drop(folder)
+    drop = write_drop(folder)
     begun_at = now()
-    with _timed("all four stages"), _spinner() as say:
+    with timed("all four stages"), spinner() as say:
         report = run_local(drop, settings, say)
-    for line in _Stages(begun_at).lines(asyncio.run(read_milestones(settings.mysql_url, LOAD_ID))):
+    for line in Milestones(begun_at).lines(
+        asyncio.run(read_milestones(settings.mysql_url, LOAD_ID))
+    ):
         show(line)
     return report
-
-
-def _sample_drop(folder: Path) -> DropFolder:
-    with _timed("sample drop written and packed"):
-        directory = folder / "drop" / "imports" / PARTNER / LOAD_ID
-        rows = sample.generate(directory, seed=SEED)
-        packing.pack(directory, LOAD_ID, PARTNER)
-    show("  " + ", ".join(f"{count:,} {entity}" for entity, count in rows.items()))
-    return locate(directory, None)
-
-
-async def _follow(folder: Path, settings: Settings) -> dict[str, Any]:
-    """Print the end of each stage as the ledger shows it, and return the report.
-
-    Raises:
-        TransientFault: the load did not come to its end.
-    """
-    stages = _Stages(now())
-    ledger = Ledger(settings)
-    begun = time.monotonic()
-    with _spinner() as spin:
-        while (seconds := time.monotonic() - begun) < PATIENCE_SECONDS:
-            load = await ledger.read(LOAD_ID)
-            for line in stages.lines(await read_milestones(settings.mysql_url, LOAD_ID)):
-                show(line)
-            if load is not None and load.due_topic is None:
-                report = await latest_report(settings.mysql_url, LOAD_ID)
-                assert report is not None, "a load at its end has a report"
-                return report
-            state = "not yet noticed" if load is None else load.state.value
-            spin(f"{seconds:.1f} s, {state} …")
-            await asyncio.sleep(POLL_SECONDS)
-    raise TransientFault(
-        f"the load did not come to its end within {PATIENCE_SECONDS:g} s\n{_ends_of_logs(folder)}"
-    )
-
-
-class _Stages:
-    """The ends of stages, each told once with the seconds since the one before."""
-
-    def __init__(self, begun_at: datetime) -> None:
-        self._told = 0
-        self._before = begun_at
-
-    def lines(self, milestones: list[dict[str, Any]]) -> Iterator[str]:
-        for milestone in milestones[self._told :]:
-            at = datetime.fromisoformat(milestone["at"])
-            seconds = max(0.0, (at - self._before).total_seconds())
-            yield f"{seconds:6.1f} s  {milestone['stage'] or 'manifest'} {milestone['outcome']}"
-            self._told += 1
-            self._before = at
-
-
-@contextmanager
-def _timed(part: str) -> Iterator[None]:
-    begun = time.monotonic()
-    yield
-    show(f"{time.monotonic() - begun:6.1f} s  {part}")
-
-
-@contextmanager
-def _spinner() -> Iterator[local.Progress]:
-    """Shows what is being done to who watches; what is printed meanwhile goes above it."""
-    watched = sys.stdout.isatty() and sys.stderr.isatty()
-    with Console(stderr=True).status("") if watched else nullcontext() as status:
-        yield lambda line: None if status is None else status.update(line)
 
 
 @contextmanager

@@ -4,7 +4,6 @@
 starts the stack and mends it. What it starts outlives it; `down` ends it.
 """
 
-import asyncio
 import contextlib
 import http.client
 import json
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from crossdock.stack import mysql_server, processes, pubsub_emulator, storage_emulator, topology
+from crossdock.stack import mysql_server, processes, pubsub_emulator, storage_emulator
+from crossdock.stack.prepare import prepare
 from shared.events import SUBSCRIPTIONS, Topic
-from shared.mysql.migrate import migrate
 from shared.settings import Settings, load_settings
 
 Progress = Callable[[str], None]
@@ -128,10 +127,10 @@ def up(state_dir: Path, repo_root: Path, *, progress: Progress = lambda _line: N
         if changed:
             # A service that works on another database or another Pub/Sub is of no use.
             _stop_workers(state_dir)
-        progress("schema: bringing it up to date")
-        asyncio.run(migrate(info.mysql_url))
+        progress("topics, bucket and schema: bringing them up to date")
         urls = {name: service.url for name, service in info.services.items()}
-        topology.subscribe_services(info.pubsub_emulator_host, info.project, urls)
+        settings = load_settings(before_emulators=True, mysql_url=info.mysql_url)
+        prepare(settings, info.pubsub_emulator_host, info.storage_emulator_host, urls)
         return _start_workers(state_dir, repo_root, info, progress)
 
 
@@ -220,12 +219,9 @@ def _start_infrastructure(
         starting = pool.submit(_mysql_url, state_dir, progress)
         pubsub = pubsub_emulator.ensure_started(state_dir)
         mysql_url = starting.result()
-    # Topics before the storage emulator: it publishes once and does not try again.
-    topology.create_topics(pubsub.host, settings.project)
     progress("storage: starting")
     notifications = storage_emulator.Notifications(pubsub.host, settings.project, Topic.ARRIVED)
     storage = storage_emulator.ensure_started(state_dir, notifications)
-    storage_emulator.create_bucket(storage.url, settings.bucket, settings.project)
     return StackInfo(
         mysql_url=mysql_url,
         pubsub_emulator_host=pubsub.host,

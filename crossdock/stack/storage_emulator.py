@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from crossdock.stack import processes
 from crossdock.stack.errors import EmulatorMissingError, StackError
@@ -101,7 +102,7 @@ def ensure_started(
 
     def answers() -> bool:
         path = "/_internal/healthcheck"
-        return _status(_read(remembered)["port"], "GET", path) == http.client.OK
+        return _status(f"127.0.0.1:{_read(remembered)['port']}", "GET", path) == http.client.OK
 
     pid = processes.ensure(state_dir, PROCESS, start_it, answers, timeout_seconds=START_SECONDS)
     return StorageEmulator(url=f"http://127.0.0.1:{_read(remembered)['port']}", pid=pid)
@@ -122,9 +123,8 @@ def create_bucket(url: str, name: str, project: str) -> None:
     Raises:
         StackError: the emulator refused.
     """
-    port = int(url.rpartition(":")[2])
     body = json.dumps({"name": name})
-    status = _status(port, "POST", f"/storage/v1/b?project={project}", body)
+    status = _status(urlsplit(url).netloc, "POST", f"/storage/v1/b?project={project}", body)
     if status not in (http.client.OK, http.client.CREATED, http.client.CONFLICT):
         raise StackError(f"the bucket {name} could not be created: the emulator answered {status}")
 
@@ -159,9 +159,9 @@ def _read(path: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _status(port: int, method: str, path: str, body: str | None = None) -> int:
+def _status(address: str, method: str, path: str, body: str | None = None) -> int:
     """The HTTP status of one request to the emulator, 0 if it does not answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection(address, timeout=5)
     try:
         connection.request(method, path, body, {"Content-Type": "application/json"})
         return connection.getresponse().status

@@ -12,8 +12,12 @@ from tests.drops import Drop
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("crossdock", "services", "shared", "infra")
-# `make setup` runs it, from the repository.
-ONLY_IN_THE_REPOSITORY = {"crossdock/stack/setup.sh"}
+# `make setup` runs the one, from the repository; the image has the others.
+ONLY_IN_THE_REPOSITORY = {
+    "crossdock/stack/setup.sh",
+    "infra/containers/bin/crossdock",
+    "infra/containers/bin/service",
+}
 # A process that ends where it reaches for the network.
 OFFLINE = """
 import sys
