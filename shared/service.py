@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from http import HTTPStatus
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -26,6 +28,8 @@ from shared.sweep import sweep
 
 AfterSweep = Callable[[Parts], Awaitable[int]]
 TakeLetter = Callable[[Message, Parts], Awaitable[Answer]]
+
+log = structlog.get_logger()
 
 
 def connect_parts(settings: Settings) -> Parts:
@@ -124,15 +128,12 @@ async def _sweep(
         swept = await sweep(parts)
         told = await after_sweep(parts)
     except TransientFault as fault:
+        log.warning("sweep.pass_failed", error=str(fault))
         return _status(HTTPStatus.SERVICE_UNAVAILABLE, str(fault))
-    return JSONResponse(
-        {
-            "woken": swept.woken,
-            "published": swept.published,
-            "noticed": swept.noticed,
-            "told": told,
-        }
-    )
+    done = {**asdict(swept), "told": told}
+    if any(done.values()):
+        log.info("sweep.pass", **done)
+    return JSONResponse(done)
 
 
 def _status(status: HTTPStatus, text: str) -> Response:

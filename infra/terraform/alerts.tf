@@ -14,7 +14,7 @@ locals {
           events = ["load.needs_attention"], window_seconds = 300, above = 0
         }
         "a message has waited for half an hour" = {
-          filter = "metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"(${join("|", keys(local.subscriptions))})\")"
+          filter  = "metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"(${join("|", keys(local.subscriptions))})\")"
           aligner = "ALIGN_MAX", window_seconds = 300, above = 1800
         }
       }
@@ -36,7 +36,7 @@ locals {
           events = ["letter.kept", "letter.not_kept"], window_seconds = 300, above = 0
         }
         "letters wait for the reporter" = {
-          filter = "metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${local.topology.dead_letter_subscription}\""
+          filter  = "metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${local.topology.dead_letter_subscription}\""
           aligner = "ALIGN_MIN", window_seconds = 900, above = 0
         }
       }

@@ -61,12 +61,8 @@ resource "google_cloud_run_v2_service" "this" {
     }
 
     containers {
-      image = var.image
-      # Cloud Run gives a process 10 seconds to end.
-      command = [
-        "python", "-m", "uvicorn", "services.${each.key}.app:app", "--host", "0.0.0.0",
-        "--port", "8080", "--no-access-log", "--timeout-graceful-shutdown", "5",
-      ]
+      image   = var.image
+      command = [each.key]
 
       ports {
         container_port = 8080

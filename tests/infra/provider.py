@@ -48,7 +48,7 @@ def serving(schema: plugin.GetProviderSchema.Response) -> Iterator[str]:
     """Serve the schema on a socket of this machine, until the block ends.
 
     Yields:
-        The value of TF_REATTACH_PROVIDERS by which Terraform finds it, in place of an installed one.
+        What TF_REATTACH_PROVIDERS has to be, so that Terraform installs none but asks this one.
     """
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     rpc.add_ProviderServicer_to_server(SchemaProvider(schema), server)

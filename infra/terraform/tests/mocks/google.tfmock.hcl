@@ -19,7 +19,3 @@ mock_resource "google_sql_database_instance" {
     }]
   }
 }
-
-mock_resource "google_cloud_run_v2_service" {
-  defaults = { uri = "https://service.run.app" }
-}
