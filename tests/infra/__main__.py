@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from tf.gen import tfplugin_pb2 as plugin
@@ -41,7 +40,7 @@ def main() -> int:
         for name, step in STEPS.items():
             began = time.monotonic()
             try:
-                lines = list(step())
+                lines = step()
                 mark = "ok"
                 passed += 1
             except Failed as verdict:
@@ -86,6 +85,7 @@ def _terraform(*words: str, folder: Path = CONFIGURATION) -> str:
     command, *options = words
     data = PLACE / f"data-{hashlib.sha256(bytes(folder)).hexdigest()[:8]}"
     os.environ["TF_DATA_DIR"] = str(data)
+    said: str
     status, said, complaint = TerraformCommand.run(
         command, args=[*options, "-no-color"], chdir=str(folder)
     )
@@ -94,17 +94,17 @@ def _terraform(*words: str, folder: Path = CONFIGURATION) -> str:
     return said
 
 
-def _formatted() -> Iterator[str]:
+def _formatted() -> list[str]:
     _terraform("fmt", "-check", "-diff", "-recursive")
-    yield from ()
+    return []
 
 
-def _valid() -> Iterator[str]:
+def _valid() -> list[str]:
     _terraform("init", "-backend=false", "-input=false")
-    yield _terraform("validate").strip()
+    return [_terraform("validate").strip()]
 
 
-def _misspelling_refused() -> Iterator[str]:
+def _misspelling_refused() -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         versions = (CONFIGURATION / "versions.tf").read_text(encoding="utf-8")
@@ -117,24 +117,25 @@ def _misspelling_refused() -> Iterator[str]:
             _terraform("validate", folder=folder)
         except Failed as refusal:
             if 'An argument named "nam" is not expected here' in str(refusal):
-                return
+                return []
             raise
     raise Failed("a bucket with `nam` in place of `name` was taken for valid")
-    yield  # it has nothing to tell where it passes
 
 
-def _tests() -> Iterator[str]:
+def _tests() -> list[str]:
     files = {path.name for path in (CONFIGURATION / "tests").glob("*.tftest.hcl")}
     filters = (f"-filter=tests/{name}" for name in sorted(files - {OF_AN_ENVIRONMENT}))
-    yield from _run_tests("-var-file=tests/example.tfvars", *filters)
+    return _run_tests("-var-file=tests/example.tfvars", *filters)
 
 
-def _environments() -> Iterator[str]:
+def _environments() -> list[str]:
+    lines = []
     for path in ENVIRONMENTS:
         said = _run_tests(
             f"-filter=tests/{OF_AN_ENVIRONMENT}", f"-var-file=environments/{path.name}"
         )
-        yield f"{path.stem}: {' '.join(said)}"
+        lines.append(f"{path.stem}: {' '.join(said)}")
+    return lines
 
 
 def _run_tests(*options: str) -> list[str]:
@@ -145,7 +146,7 @@ def _run_tests(*options: str) -> list[str]:
     return [name.replace("_", " ") for name in passes]
 
 
-def _checkov() -> Iterator[str]:
+def _checkov() -> list[str]:
     words = ("--framework", "terraform", "--compact", "--quiet", "--skip-download")
     done = subprocess.run(
         [PLACE / "bin" / "checkov", "--directory", CONFIGURATION, *words],
@@ -156,7 +157,7 @@ def _checkov() -> Iterator[str]:
     counts = re.search(r"Passed checks: (\d+), .*", done.stdout)
     if done.returncode or counts is None or not int(counts[1]):
         raise Failed(f"{done.stdout}\n{done.stderr}".strip())
-    yield counts[0]
+    return [counts[0]]
 
 
 STEPS = {

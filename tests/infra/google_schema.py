@@ -113,8 +113,8 @@ def _classes(code: str) -> dict[str, list[Property]]:
 
 
 def _property(match: re.Match[str]) -> Property:
-    name, *flags, body = match.groups()
-    return Property(name, *(flag == "true" for flag in flags), body=body)
+    name, computed, optional, required, body = match.groups()
+    return Property(name, computed == "true", optional == "true", required == "true", body)
 
 
 def _main_class(code: str) -> str:
