@@ -4,10 +4,10 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults mutants proof containers lint format lock clean
+.PHONY: help setup demo test infra-test faults mutants proof containers lint format lock clean
 
 help: ## list every target
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
 	  awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: ## the set-up alone: .venv with the pinned packages, .venv/bin/crossdock, the MySQL server
@@ -16,8 +16,13 @@ setup: ## the set-up alone: .venv with the pinned packages, .venv/bin/crossdock,
 demo: setup ## set up, start the local stack, take the sample drop from upload to report, stop
 	@$(PYTHON) -m crossdock demo $(ARGS)
 
-test: setup ## set up and run the tests against the real parts (ARGS='-k lease' passes options on)
+# Whoever passes options on wants some tests of the code, and not the infrastructure's beside them.
+test: setup $(if $(ARGS),,infra-test) ## set up and run the tests against the real parts (ARGS='-k lease' passes options on)
 	@$(PYTHON) -m pytest $(ARGS)
+
+infra-test: setup ## Terraform's engine and checkov over infra/terraform, without a network
+	@sh tests/infra/setup.sh
+	@.infra-venv/bin/python -m tests.infra
 
 faults: setup ## strike the real services at every step, statement and read (ARGS='--only GLOB')
 	@$(PYTHON) -m tests.faults $(ARGS)
@@ -46,17 +51,19 @@ format: setup ## rewrite the code as the formatter wants it
 LOCK := .lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --upgrade
 
-lock: ## resolve pyproject.toml anew into requirements.txt and requirements-dev.txt
+lock: ## resolve pyproject.toml anew into the four lock files
 	@echo 'lock: resolving for Python 3.11 and later'
 	@rm -rf .lock-venv && python3 -m venv .lock-venv && .lock-venv/bin/pip install --quiet uv
 	@$(LOCK) --extra dev --output-file requirements-dev.txt pyproject.toml
 	@$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
+	@$(LOCK) --group infra --output-file requirements-infra.txt
+	@$(LOCK) --group infra-schema --no-deps --output-file requirements-infra-schema.txt
 	@rm -rf .lock-venv
-	@echo 'lock: requirements.txt and requirements-dev.txt written'
+	@echo 'lock: requirements*.txt written'
 
 clean: ## stop the local stack, remove its data, the environment and all caches
 	@if [ -x .venv/bin/crossdock ] && [ -d .crossdock ]; then .venv/bin/crossdock down --purge; fi
-	@rm -rf .venv .lock-venv .crossdock *.egg-info build .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .infra-venv .lock-venv .crossdock *.egg-info build .mypy_cache .ruff_cache .pytest_cache \
 	  .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo 'clean: done'

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from http import HTTPStatus
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -28,6 +29,8 @@ from shared.storage.gcs import GcsStorage
 from shared.sweep import Tell, sweep
 
 TakeLetter = Callable[[Message, Parts], Awaitable[Answer]]
+
+log = structlog.get_logger()
 
 
 def connect_parts(settings: Settings) -> Parts:
@@ -129,8 +132,12 @@ async def _sweep(
     try:
         swept = await sweep(parts, tell)
     except TransientFault as fault:
+        log.warning("sweep.pass_failed", error=str(fault))
         return _status(HTTPStatus.SERVICE_UNAVAILABLE, str(fault))
-    return JSONResponse(asdict(swept))
+    done = asdict(swept)
+    if any(done.values()):
+        log.info("sweep.pass", **done)
+    return JSONResponse(done)
 
 
 def _status(status: HTTPStatus, text: str) -> Response:

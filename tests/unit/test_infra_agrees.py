@@ -1,0 +1,68 @@
+"""infra/terraform against the code and the pages: the names that it repeats are theirs."""
+
+import json
+import re
+import tomllib
+
+from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS, TOPICS
+from shared.partners import Partners
+from shared.settings import Settings
+from tests.pages import ROOT, column, page, section, table
+
+PLACE = ROOT / "infra" / "terraform"
+TEXTS = {path.name: path.read_text(encoding="utf-8") for path in sorted(PLACE.glob("*.tf"))}
+OPERATIONS = page("docs/operations.md")
+
+
+def test_topics_and_subscriptions_are_those_of_the_code() -> None:
+    topology = json.loads((PLACE / "topology.json").read_text(encoding="utf-8"))
+    assert topology == {
+        "topics": list(TOPICS),
+        "subscriptions": {name: list(topics) for name, topics in SUBSCRIPTIONS.items()},
+        "dead_letter_subscription": DEAD_LETTER_SUBSCRIPTION,
+    }
+
+
+def test_log_lines_that_are_counted_stand_on_the_page_of_operations() -> None:
+    lists = re.findall(r"events = \[([^\]]+)\]", TEXTS["alerts.tf"])
+    asked = {name for text in lists for name in re.findall(r'"([^"]+)"', text)}
+    asked |= set(
+        re.findall(r'\\"([a-z]+\.[a-z_]+)\\"', TEXTS["metrics.tf"] + TEXTS["dashboard.tf"])
+    )
+    assert {"load.needs_attention", "sweep.pass", "stage.finished"} <= asked
+    assert asked <= set(column(table(section(OPERATIONS, "## Logs")), "message"))
+
+
+def test_every_alert_has_its_section() -> None:
+    text = TEXTS["alerts.tf"]
+    linked = {"alert-" + name for name in re.findall(r"^ {4}([a-z-]+) = \{$", text, re.MULTILINE)}
+    given = set(re.findall(r'anchor += "([^"]+)"', text))
+    headings = re.findall(r"^#+ (.+)$", OPERATIONS, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in headings}
+    assert "alert-stuck-load" in linked
+    assert (linked - {"alert-impostor"}) | given <= anchors
+
+
+def test_settings_that_services_get_are_settings_of_the_code() -> None:
+    known = {f"CROSSDOCK_{name.upper()}" for name in Settings.model_fields}
+    files = [*PLACE.glob("*.tf"), *(PLACE / "environments").glob("*.tfvars")]
+    given = {
+        name
+        for path in files
+        for name in re.findall(r"CROSSDOCK_\w+", path.read_text(encoding="utf-8"))
+    }
+    assert "CROSSDOCK_MYSQL_URL" in given
+    assert given <= known
+
+
+def test_the_list_of_partners_that_is_made_is_one_that_services_read() -> None:
+    made = (PLACE / "tests" / "partners.toml").read_text(encoding="utf-8")
+    partners = Partners.model_validate(tomllib.loads(made))
+    assert partners.unknown_folders == "refuse"
+    assert set(partners.partners) == {"acme", "other"}
+
+
+def test_the_page_leads_to_every_file() -> None:
+    named = re.findall(r"`([a-z]+\.tf|topology\.json)`", page("infra/terraform/README.md"))
+    ordinary = {"locals.tf", "outputs.tf", "variables.tf", "versions.tf"}
+    assert set(named) == {"topology.json", *TEXTS} - ordinary
