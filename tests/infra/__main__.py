@@ -37,6 +37,8 @@ def main() -> int:
         # Neither a user's settings nor a look for a newer version.
         os.environ["TF_CLI_CONFIG_FILE"] = os.devnull
         os.environ["CHECKPOINT_DISABLE"] = "1"
+        # Its engine is used for seconds at a time: collecting garbage less often saves a quarter.
+        os.environ["GOGC"] = "400"
         for name, step in STEPS.items():
             began = time.monotonic()
             try:

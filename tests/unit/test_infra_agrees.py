@@ -56,7 +56,7 @@ def test_settings_that_services_get_are_settings_of_the_code() -> None:
 
 
 def test_the_list_of_partners_that_is_made_is_one_that_services_read() -> None:
-    made = (PLACE / "tests" / "partners.toml").read_text(encoding="utf-8")
+    made = (PLACE / "tests" / "partners.expected").read_text(encoding="utf-8")
     partners = Partners.model_validate(tomllib.loads(made))
     assert partners.unknown_folders == "refuse"
     assert set(partners.partners) == {"acme", "other"}

@@ -142,7 +142,7 @@ run "the_list_of_partners_is_made_of_the_same_map_as_their_rights" {
   command = plan
 
   assert {
-    condition     = google_secret_manager_secret_version.file["partners-toml"].secret_data == file("tests/partners.toml")
+    condition     = google_secret_manager_secret_version.file["partners-toml"].secret_data == file("tests/partners.expected")
     error_message = "partners.toml does not say what var.partners says"
   }
   assert {
