@@ -17,7 +17,6 @@ locals {
         { CROSSDOCK_EMAIL_TO = join(",", var.notices.email_to) },
         var.notices.email_from == null ? {} : { CROSSDOCK_EMAIL_FROM = var.notices.email_from },
       ) : {},
-      var.public_url == null ? {} : { CROSSDOCK_PUBLIC_URL = var.public_url },
       var.settings,
     )
   }

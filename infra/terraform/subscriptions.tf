@@ -40,8 +40,8 @@ resource "google_pubsub_subscription" "this" {
 
   # Without one a dead-letter policy gives messages up within seconds of an outage.
   retry_policy {
-    minimum_backoff = "1s"
-    maximum_backoff = "60s"
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
   }
 
   dynamic "dead_letter_policy" {

@@ -161,12 +161,6 @@ variable "operations_page" {
   }
 }
 
-variable "public_url" {
-  description = "Where people reach the reporter's pages, once there is a way to them; cards and mails then link there."
-  type        = string
-  default     = null
-}
-
 variable "settings" {
   description = "Further settings of every service by their names in the environment; see docs/settings.md."
   type        = map(string)

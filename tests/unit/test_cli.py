@@ -25,7 +25,7 @@ from tests.drops import Drop
 
 NAMES = {
     *("up", "down", "migrate", "pack", "check", "upload", "run", "status", "report", "replay"),
-    *("sweep", "doctor", "demo"),
+    *("sweep", "doctor", "demo", "sample"),
 }
 # Port 1 of the loopback interface: nothing listens there, and no root process needs to.
 NO_MYSQL = "mysql://nobody:secret@127.0.0.1:1/nowhere"

@@ -14,7 +14,7 @@ USES, RELIES_ON = tables(section(PAGE, "### What the SQL uses, and what would ha
 # How each thing of the page's first table looks in a statement.
 LOOKS_LIKE = {
     "LOAD DATA LOCAL INFILE": r"INFILE %\(\w+\)s INTO TABLE",
-    "FOREIGN KEY": r"FOREIGN KEY",
+    "FOREIGN KEY": r"FOREIGN KEY \(",
     "FOR UPDATE NOWAIT": r"FOR UPDATE NOWAIT",
     "SKIP LOCKED": r"SKIP LOCKED",
     "FOR SHARE": r"FOR SHARE",

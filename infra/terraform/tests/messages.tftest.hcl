@@ -104,7 +104,7 @@ run "what_nobody_can_take_becomes_a_dead_letter_and_a_dead_letter_is_never_given
   assert {
     condition = alltrue([
       for one in google_pubsub_subscription.this :
-      one.retry_policy[0].minimum_backoff == "1s" && one.retry_policy[0].maximum_backoff == "60s"
+      one.retry_policy[0].minimum_backoff == "10s" && one.retry_policy[0].maximum_backoff == "600s"
     ])
     error_message = "a subscription has no retry policy: an outage would make dead letters within seconds"
   }
