@@ -6,6 +6,11 @@ from crossdock.cli.app import app as application
 
 
 def main() -> None:
-    """Run the command line with this process's arguments; SIGTERM ends it as Ctrl-C does."""
+    """Run the command line with this process's arguments; SIGTERM ends it as Ctrl-C does.
+
+    A shell without job control, as `nohup` is used from, starts what goes to the background deaf to
+    Ctrl-C, and asyncio leaves that so; then SIGTERM would be lost as well.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     application(prog_name="crossdock")

@@ -157,13 +157,26 @@ async def until_it_listens(url: str, body: dict[str, Any]) -> httpx.Response:
                 await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("begun_by", "told"),
+    [
+        ((), signal.SIGTERM),
+        ((), signal.SIGINT),
+        (("sh", "-c", 'trap "" INT; exec "$@"', "sh"), signal.SIGTERM),
+    ],
+    ids=["SIGTERM", "SIGINT", "SIGTERM in the background"],
+)
 async def test_a_run_of_a_folder_that_is_told_to_stop_leaves_a_load_that_can_go_on_at_once(
-    parts: Parts, bucket_dir: Path, database: Database, database_url: str, told: signal.Signals
+    parts: Parts,
+    bucket_dir: Path,
+    database: Database,
+    database_url: str,
+    begun_by: tuple[str, ...],
+    told: signal.Signals,
 ) -> None:
     folder = Drop().write(bucket_dir)
     environment = {**os.environ, **LONG, "CROSSDOCK_MYSQL_URL": database_url}
-    command = (sys.executable, "-m", "crossdock", "run", str(folder), "--json")
+    command = (*begun_by, sys.executable, "-m", "crossdock", "run", str(folder), "--json")
     async with connect(database_url, program_name="in the way") as blocker:
         await blocker.execute("LOCK TABLES staging_invoices WRITE")
         process = await asyncio.create_subprocess_exec(
