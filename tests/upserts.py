@@ -16,9 +16,15 @@ from shared.stage import Parts
 V1 = contracts()["v1"]
 OUTCOMES = ("inserted", "updated", "unchanged", "stale", "rejected")
 NEW_LOAD = """INSERT INTO load_ledger (load_id, source_system, partner, bucket, prefix, state,
-    reached, run, staged_run, owned, schema_version, version, received_at, started_at, updated_at)
-VALUES (%(load_id)s, %(source_system)s, %(source_system)s, 'drops', '', 'staged', 'staged', 1, 1,
+    reached, run, validated_run, staged_run, owned, schema_version, version,
+    received_at, started_at, updated_at)
+VALUES (%(load_id)s, %(source_system)s, %(source_system)s, 'drops', '', 'staged', 'staged', 1, 1, 1,
     TRUE, 'v1', %(version)s, NOW(6), NOW(6), NOW(6))"""
+
+PIN = """REPLACE INTO load_file
+    (load_id, run, entity, name, generation, size_bytes, row_count, sha256)
+SELECT %(load_id)s, 1, %(entity)s, '', 1, 0, COUNT(*), '' FROM {staging}
+WHERE load_id = %(load_id)s AND run = 1"""
 
 Fields = dict[str, str]
 Rows = Mapping[str, Iterable[Fields]]
@@ -64,6 +70,14 @@ async def stage(
                 for row_no, row in enumerate(fields, start=1)
             ],
         )
+    await pin(database, load_id)
+
+
+async def pin(database: Database, load_id: str) -> None:
+    """Let the files have been what stands in staging now."""
+    for entity in V1.entities:
+        keys = {"load_id": load_id, "entity": entity.name}
+        await database.execute(PIN.format(staging=Names.of(entity).staging), keys)
 
 
 async def take(parts: Parts, load_id: str) -> Claim:

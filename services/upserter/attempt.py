@@ -16,6 +16,7 @@ class Attempt:
         version: `created_at` in microseconds; orders the loads of a source_system.
         run: the run that is told of rejects and counts.
         staged_run: the run whose staging rows are applied.
+        validated_run: the run that pinned the files that they came from.
         fence: keeps this attempt's work rows apart from every other's.
         applied_fence: the fence of the upsert that committed before, 0 if none did.
     """
@@ -25,6 +26,7 @@ class Attempt:
     version: int
     run: int
     staged_run: int
+    validated_run: int
     fence: int
     applied_fence: int
 
@@ -34,12 +36,14 @@ class Attempt:
         load = claim.load
         assert load.version is not None
         assert load.staged_run is not None
+        assert load.validated_run is not None
         return cls(
             load_id=load.load_id,
             source_system=load.source_system,
             version=load.version,
             run=claim.run,
             staged_run=load.staged_run,
+            validated_run=load.validated_run,
             fence=claim.fence,
             applied_fence=load.applied_fence or 0,
         )

@@ -1,6 +1,7 @@
 """Before the transaction: what is to be done with every staged row, kept in work rows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
@@ -9,10 +10,20 @@ from services.upserter.attempt import Attempt, Counts, Prepared
 from services.upserter.checks import record_rejects
 from services.upserter.identity import Contested, hashed_id, yielding
 from services.upserter.plan import EntityPlan
+from shared.errors import TransientFault
 from shared.mysql.connect import Database
 
 ROWS_A_DELETE: Final = 50_000
 ROWS_A_CLASSIFY: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known of a file's staged rows before they are looked at one by one."""
+
+    staged: int
+    last_row: int | None
+    pinned: int | None
 
 
 async def prepare(
@@ -35,15 +46,17 @@ async def prepare(
 
     Raises:
         pymysql.err.IntegrityError: another source_system took an id at the same moment.
+        TransientFault: staging does not hold what the files did.
     """
     epoch = await gate.read_epoch(database, attempt)
     newer = await gate.newer_applied(database, attempt)
     await _forget_earlier(database, plans, attempt)
     counts: dict[str, Counts] = {}
-    for plan in plans:
-        await _classify(database, plan, attempt)
+    surveys = [await _survey(database, plan, attempt) for plan in plans]
+    for plan, survey in zip(plans, surveys, strict=True):
+        await _classify(database, plan, attempt, survey.last_row)
         counts[plan.entity.name] = await _settle(
-            database, plan, attempt, newer, seeks_collisions=seeks_collisions
+            database, plan, attempt, newer, survey.staged, seeks_collisions=seeks_collisions
         )
     for plan in plans:
         if counts[plan.entity.name].rejected:
@@ -60,8 +73,21 @@ async def _forget_earlier(
         await database.execute(plan.sql["forget_rejects"], attempt.keys())
 
 
-async def _classify(database: Database, plan: EntityPlan, attempt: Attempt) -> None:
-    last_row = await database.fetch_value(plan.sql["last_row"], attempt.keys())
+async def _survey(database: Database, plan: EntityPlan, attempt: Attempt) -> Survey:
+    row = await database.fetch_one(plan.sql["survey"], attempt.keys())
+    assert row is not None, "an aggregate has its row"
+    survey = Survey(**row)
+    if survey.staged != survey.pinned:
+        raise TransientFault(
+            f"staging holds {survey.staged} of the {survey.pinned} rows of "
+            f"{plan.entity.file_name}; replay the load from the stager"
+        )
+    return survey
+
+
+async def _classify(
+    database: Database, plan: EntityPlan, attempt: Attempt, last_row: int | None
+) -> None:
     for first_row in range(1, (last_row or 0) + 1, ROWS_A_CLASSIFY):
         rows = {"first_row": first_row, "last_row": first_row + ROWS_A_CLASSIFY - 1}
         await database.execute(plan.sql["classify"], attempt.keys(**rows))
@@ -72,13 +98,14 @@ async def _settle(
     plan: EntityPlan,
     attempt: Attempt,
     newer: Mapping[str, int],
+    staged: int,
     *,
     seeks_collisions: bool,
 ) -> Counts:
     shares_ids = await database.fetch_value(plan.sql["has_shared_ids"], attempt.keys())
     if shares_ids:
         await database.execute(plan.sql["refuse_copies"], attempt.keys())
-    counts = await _count(database, plan, attempt)
+    counts = await _count(database, plan, attempt, staged)
     if counts.rejected:
         await record_rejects(database, plan, attempt)
     if shares_ids or seeks_collisions:
@@ -88,14 +115,14 @@ async def _settle(
     for load_id, fence in newer.items():
         newer_load = attempt.keys(newer_load=load_id, newer_fence=fence)
         await database.execute(plan.sql["yield_to_newer_load"], newer_load)
-    return await _count(database, plan, attempt) if shares_ids or newer else counts
+    return await _count(database, plan, attempt, staged) if shares_ids or newer else counts
 
 
-async def _count(database: Database, plan: EntityPlan, attempt: Attempt) -> Counts:
+async def _count(database: Database, plan: EntityPlan, attempt: Attempt, staged: int) -> Counts:
     rows = await database.fetch_all(plan.sql["count_actions"], attempt.keys())
     by_action = {row["action"]: row["row_count"] for row in rows}
     return Counts(
-        staged=await database.fetch_value(plan.sql["count_staged"], attempt.keys()),
+        staged=staged,
         inserted=by_action.get("insert", 0),
         updated=by_action.get("update", 0),
         unchanged=by_action.get("unchanged", 0),

@@ -7,14 +7,12 @@
 DELETE FROM `{delivered}`
 WHERE load_id = %(load_id)s AND fence <> %(applied_fence)s AND fence <= %(fence)s LIMIT %(most)s
 
--- name: count_staged
--- The rows of a file as they were staged.
-SELECT COUNT(*) FROM `{staging}` WHERE load_id = %(load_id)s AND run = %(staged_run)s
-
--- name: last_row
--- Where the staged rows of a file end.
-SELECT MAX(row_no) FROM `{staging}`
-WHERE load_id = %(load_id)s AND run = %(staged_run)s
+-- name: survey
+-- The rows of a file as they were staged and as they were pinned, and where they end.
+SELECT COUNT(*) AS staged, MAX(row_no) AS last_row,
+    (SELECT row_count FROM load_file WHERE load_id = %(load_id)s AND run = %(validated_run)s
+        AND entity = '{entity}') AS pinned
+FROM `{staging}` WHERE load_id = %(load_id)s AND run = %(staged_run)s
 
 -- name: classify
 -- Staged rows once: their rules, their ids, their parents' ids, and how production compares. What

@@ -6,12 +6,12 @@ from decimal import Decimal
 import pytest
 
 from shared.csv_records import encode_record
-from shared.errors import Rejected
+from shared.errors import Rejected, TransientFault
 from shared.mysql.connect import Database
 from shared.partners import Partner, Partners
 from shared.stage import Parts
 from tests.production import content, is_empty
-from tests.upserts import apply, counts, deliver, family, ids, production, rejects, row, stage
+from tests.upserts import apply, counts, deliver, family, ids, pin, production, rejects, row, stage
 
 
 @pytest.fixture
@@ -208,11 +208,28 @@ async def test_stored_rejects_are_capped_and_their_count_is_exact(
         "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10051) "
         "SELECT 'L', 1, i, '' FROM n"
     )
+    await pin(database, "L")
     await apply(lenient, "L")
     assert (await counts(database, "L"))["customers"] == {"inserted": 1, "rejected": 10_050}
     stored = "SELECT COUNT(*), MAX(row_no) FROM load_reject"
     assert await database.fetch_one(stored) == {"COUNT(*)": 10_000, "MAX(row_no)": 10_001}
     assert await database.fetch_value("SELECT COUNT(*) FROM delivered_customers") == 1
+
+
+@pytest.mark.parametrize("missing", ["one row", "all rows", "the files"])
+async def test_a_load_of_which_staging_lacks_rows_is_not_applied(
+    parts: Parts, database: Database, missing: str
+) -> None:
+    await stage(database, "L", 1, family("1", "2"))
+    losses = {
+        "one row": "DELETE FROM staging_line_items LIMIT 1",
+        "all rows": "DELETE FROM staging_line_items",
+        "the files": "DELETE FROM load_file WHERE entity = 'line_items'",
+    }
+    await database.execute(losses[missing])
+    with pytest.raises(TransientFault, match=r"line_items\.csv; replay the load from the stager"):
+        await apply(parts, "L")
+    assert is_empty(await content(database))
 
 
 async def test_too_many_rejects_fail_the_load_before_production_is_touched(

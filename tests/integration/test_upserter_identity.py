@@ -149,7 +149,9 @@ async def test_a_key_takes_the_id_that_another_load_registered_for_it_meanwhile(
         "CREATE TRIGGER meanwhile AFTER INSERT ON load_reject FOR EACH ROW "
         "INSERT INTO identity_collision VALUES ('line_items', 'acme', 'L-1', 300)"
     )
-    attempt = Attempt("L2", "acme", version=1, run=1, staged_run=1, fence=1, applied_fence=0)
+    attempt = Attempt(
+        "L2", "acme", version=1, run=1, staged_run=1, validated_run=1, fence=1, applied_fence=0
+    )
     await prepare(database, plan_of(V1), attempt, seeks_collisions=True)
     delivered = "SELECT internal_id FROM delivered_line_items WHERE load_id = 'L2'"
     assert await database.fetch_value(delivered) == 300
@@ -211,7 +213,9 @@ async def test_of_merged_keys_in_one_drop_the_survivor_writes_and_a_replay_chang
     assert await content(database) == before
 
 
-ATTEMPT = Attempt("L", "acme", version=1, run=1, staged_run=1, fence=1, applied_fence=0)
+ATTEMPT = Attempt(
+    "L", "acme", version=1, run=1, staged_run=1, validated_run=1, fence=1, applied_fence=0
+)
 
 
 async def test_an_id_that_was_taken_since_the_plan_was_made_stops_the_write(

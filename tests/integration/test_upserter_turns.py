@@ -17,7 +17,9 @@ from shared.stage import Parts
 from tests.production import content
 from tests.upserts import V1, apply, counts, deliver, family, row, stage, take
 
-ATTEMPT = Attempt("L", "acme", version=1, run=1, staged_run=1, fence=1, applied_fence=0)
+ATTEMPT = Attempt(
+    "L", "acme", version=1, run=1, staged_run=1, validated_run=1, fence=1, applied_fence=0
+)
 
 
 async def test_a_plan_that_another_upsert_outdated_is_not_written(database: Database) -> None:

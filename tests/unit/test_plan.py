@@ -12,7 +12,9 @@ from shared.contracts.model import Contract, contracts
 from shared.contracts.row_rules import MOST_ROWS_NAMED, Violation
 
 V1 = contracts()["v1"]
-ATTEMPT = Attempt("L", "acme", version=1, run=1, staged_run=1, fence=1, applied_fence=0)
+ATTEMPT = Attempt(
+    "L", "acme", version=1, run=1, staged_run=1, validated_run=1, fence=1, applied_fence=0
+)
 OTHER_CONTRACT = Contract.parse(
     """
 schema_version = "v9"
