@@ -9,6 +9,7 @@ from shared.ledger.states import Load
 from shared.mysql.connect import Database, connect
 from shared.mysql.queries import load_queries
 from shared.steps import passed
+from shared.telemetry import tracing
 
 SQL = load_queries("shared", "outbox.sql")
 BATCH_EVENTS = 50
@@ -41,6 +42,7 @@ async def add(
             "topic": topic,
             "body": event.body().decode(),
             "is_published": is_published,
+            "traceparent": tracing.context_now().get(tracing.TRACEPARENT),
         },
     )
 
@@ -69,7 +71,8 @@ async def publish_due(url: str, bus: Bus, bucket: str) -> int:
                 )
                 for row in rows:
                     event = Event.parse(row["body"].encode())
-                    await bus.publish(row["topic"], event.body(), event.attributes())
+                    attributes = event.attributes() | tracing.context_of(row["traceparent"])
+                    await bus.publish(row["topic"], event.body(), attributes)
                     passed("outbox", "event_sent", load_id=event.load_id)
                     await database.execute(SQL["mark_published"], {"event_id": row["event_id"]})
             published += len(rows)

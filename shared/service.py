@@ -23,6 +23,8 @@ from shared.settings import Settings, load_settings
 from shared.stage import Parts, Stage, run_stage
 from shared.storage.gcs import GcsStorage
 from shared.sweep import sweep
+from shared.telemetry.backlog import tell_backlog
+from shared.telemetry.start import start_telemetry
 
 AfterSweep = Callable[[Parts], Awaitable[int]]
 TakeLetter = Callable[[Message, Parts], Awaitable[Answer]]
@@ -56,7 +58,8 @@ def create_app(
         SettingsError: a setting is missing or wrong.
     """
     settings = load_settings()
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, service=stage.name, project=settings.project)
+    start_telemetry(stage.name)
     parts = connect_parts(settings)
     verifier = (
         TokenVerifier(settings.push_audience, settings.push_service_account)
@@ -123,6 +126,7 @@ async def _sweep(
     try:
         swept = await sweep(parts)
         told = await after_sweep(parts)
+        await tell_backlog(parts.ledger.url, parts.storage.bucket)
     except TransientFault as fault:
         return _status(HTTPStatus.SERVICE_UNAVAILABLE, str(fault))
     return JSONResponse(

@@ -35,6 +35,7 @@ from shared.stage import Parts
 from shared.storage.directory import DirectoryStorage
 from shared.storage.gcs import GcsStorage
 from shared.storage.port import Storage
+from shared.telemetry.start import start_telemetry
 
 _IN_BUCKET = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<folder>imports/[^/]+/[^/]+)/?")
 # The ledger's columns for a bucket's and a folder's name.
@@ -95,9 +96,10 @@ def _run_in_bucket(drop: str) -> dict[str, Any]:
     match = _IN_BUCKET.fullmatch(drop)
     if match is None:
         raise WrongUsage(f"{drop!r} is no drop; the form is gs://BUCKET/imports/PARTNER/LOAD_ID/")
-    set_up_logs()
     use_running_stack(bucket=match["bucket"])
     settings = read_settings()
+    set_up_logs(service="run", project=settings.project)
+    start_telemetry("run")
     storage = GcsStorage.connect(settings.bucket, settings.project)
     return asyncio.run(_run(storage, f"{match['folder']}/", settings, progress()))
 

@@ -16,11 +16,14 @@ from crossdock.cli.output import progress, show, show_json
 from crossdock.stack import local
 from services.reporter.deliver import deliver_due
 from services.reporter.render import as_text
+from shared.errors import TransientFault
 from shared.logs import set_up_logs
 from shared.mysql import migrate as schema
 from shared.settings import Settings
 from shared.stage import Parts
 from shared.sweep import sweep as sweep_once
+from shared.telemetry.backlog import tell_backlog
+from shared.telemetry.start import start_telemetry
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -67,7 +70,8 @@ def sweep(
     """Make one pass of recovery: lost events, dead workers, manifests nobody told of, notices."""
     settings = read_settings()
     if loop:
-        set_up_logs(settings.log_level)
+        set_up_logs(settings.log_level, service="sweep", project=settings.project)
+        start_telemetry("sweep")
         asyncio.run(_sweep_until_stopped(settings))
         return
     swept = asyncio.run(_sweep(settings))
@@ -86,8 +90,9 @@ async def _sweep(settings: Settings) -> dict[str, Any]:
 
 
 async def _pass(parts: Parts) -> dict[str, Any]:
-    swept = await sweep_once(parts)
-    return {**asdict(swept), "told": await deliver_due(parts)}
+    swept, told = await sweep_once(parts), await deliver_due(parts)
+    await tell_backlog(parts.ledger.url, parts.storage.bucket)
+    return {**asdict(swept), "told": told}
 
 
 async def _sweep_until_stopped(settings: Settings) -> None:
@@ -98,6 +103,8 @@ async def _sweep_until_stopped(settings: Settings) -> None:
     while not stop.is_set():
         try:
             swept = await _sweep(settings)
+        except TransientFault as fault:
+            log.warning("sweep.pass_failed", error=str(fault))
         except Exception:
             log.exception("sweep.pass_failed")
         else:

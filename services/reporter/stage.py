@@ -18,6 +18,7 @@ from shared.mysql.connect import Database, Row
 from shared.mysql.queries import load_queries
 from shared.stage import Parts, Stage
 from shared.steps import passed
+from shared.telemetry.metrics import count_rows
 
 SQL = load_queries("services.reporter", "report.sql")
 log = structlog.get_logger()
@@ -44,6 +45,9 @@ async def report(claim: Claim, parts: Parts) -> None:
                 bucket=claim.load.bucket,
                 body=made.to_json(),
             )
+    for entity, counts in made.entities.items():
+        for outcome, rows in counts.outcomes.items():
+            count_rows(entity, outcome, rows)
     if made.outcome == "mismatch":
         log.error("load.does_not_reconcile", load_id=made.load_id, run=made.run)
 
