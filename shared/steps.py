@@ -58,6 +58,9 @@ STEPS: Final[dict[str, tuple[str, ...]]] = {
     "notices": ("notice_leased", "notice_given"),
 }
 
+# An event's publication and a notice's delivery are spans of their own.
+_HAVE_SPANS: Final = frozenset({"outbox", "notices"})
+
 
 def passed(room: str, step: str, **facts: object) -> None:
     """Say at level DEBUG, and as a span of the trace, that a step was done.
@@ -67,4 +70,5 @@ def passed(room: str, step: str, **facts: object) -> None:
     """
     number = STEPS[room].index(step) + 1
     log.debug("step.passed", room=room, number=number, step=step, **facts)
-    tracing.step_done(step, facts)
+    if room not in _HAVE_SPANS:
+        tracing.step_done(step, facts)

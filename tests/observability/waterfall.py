@@ -1,18 +1,27 @@
-"""`python -m tests.observability.waterfall`: one real load's trace, drawn as text.
-
-It starts a local stack of its own, brings the sample drop to it, and leaves nothing running.
-"""
+"""`python -m tests.observability.waterfall`: the trace of the demo's load, drawn as text."""
 
 import os
+import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
-from crossdock.cli.ledger_view import latest_report
-from crossdock.pack import write_manifest
-from crossdock.stack import local
-from infra.local import sample
+from crossdock.cli.demo import LOAD_ID
 from tests.conftest import REPOSITORY
-from tests.observability.collector import Collector, collector
+from tests.observability.collector import collector
 from tests.observability.draw import draw
+
+
+def main() -> None:
+    """Run the demo under a collector, and draw what came."""
+    with collector() as taking:
+        subprocess.run(
+            [sys.executable, "-m", "crossdock", "demo"],
+            cwd=REPOSITORY,
+            env={**os.environ, **taking.environment()},
+            stdout=sys.stderr,
+            check=True,
+        )
+    sys.stdout.write(f"{draw(taking.of_load(LOAD_ID))}\n")
+
+
+if __name__ == "__main__":
+    main()
