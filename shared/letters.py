@@ -17,6 +17,8 @@ from shared.events import LONGEST_NAME, SUBSCRIPTIONS, Event, StageName, Topic
 from shared.gcs_notification import Arrival, arrival_of, is_notification
 
 LONGEST_PATH = 500
+# As long as Pub/Sub keeps a message: what nobody has cared for by then is not called out any more.
+DAYS_LETTERS_WAIT = 7
 
 _BY_PUBSUB = "CloudPubSubDeadLetterSource"
 # Pub/Sub takes no message whose attributes have names of its own, and each sending is another

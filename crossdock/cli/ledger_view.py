@@ -9,6 +9,7 @@ from crossdock.cli.errors import NotFound
 from shared.contracts.model import contracts
 from shared.errors import Failure, shown
 from shared.gcs_notification import Arrival
+from shared.letters import DAYS_LETTERS_WAIT
 from shared.manifest import is_load_id
 from shared.mysql.connect import Row, connect
 from shared.mysql.queries import load_queries
@@ -17,8 +18,6 @@ SQL = load_queries("crossdock.cli", "status.sql")
 MOST_LOADS = 100
 MOST_REFUSED = 20
 MOST_HISTORY_LINES = 200
-# As long as Pub/Sub keeps a message: what nobody has cared for by then is not called out any more.
-DAYS_LETTERS_WAIT = 7
 
 Document = dict[str, Any]
 

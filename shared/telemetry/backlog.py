@@ -1,17 +1,15 @@
 """Looks at the database for what waits there; whoever sweeps does it after each pass."""
 
 from datetime import datetime
-from typing import Final
 
 from shared.ledger.states import State
+from shared.letters import DAYS_LETTERS_WAIT
 from shared.mysql.connect import Database, connect
 from shared.mysql.queries import load_queries
 from shared.telemetry.metrics import Backlog, show_backlog
 from shared.telemetry.start import is_exporting
 
 SQL = load_queries("shared.telemetry", "backlog.sql")
-# A letter that nobody wants published again may stay; after so long nobody is reminded of it.
-LETTER_DAYS: Final = 7
 
 
 async def tell_backlog(mysql_url: str, bucket: str) -> None:
@@ -29,7 +27,7 @@ async def read_backlog(database: Database, bucket: str) -> Backlog:
     """What waits at this moment; states are counted over all buckets."""
     loads = await database.fetch_all(SQL["loads"])
     waiting = await database.fetch_one(
-        SQL["waiting"], {"bucket": bucket, "letter_days": LETTER_DAYS}
+        SQL["waiting"], {"bucket": bucket, "letter_days": DAYS_LETTERS_WAIT}
     )
     assert waiting is not None
     return Backlog(

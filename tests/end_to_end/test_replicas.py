@@ -29,7 +29,8 @@ from tests.faults.zygote import SWEEP, Zygote
 
 PROJECT = BUCKET = "crossdock-replicas"
 REPLICAS = 2
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 120
+pytestmark = pytest.mark.timeout(3 * PATIENCE_SECONDS)
 MOVING = """SELECT (SELECT COUNT(*) FROM load_ledger WHERE state = 'reported') < %(loads)s
     OR EXISTS (SELECT 1 FROM outbox WHERE published_at IS NULL)
     OR EXISTS (SELECT 1 FROM load_ledger WHERE lease_owner IS NOT NULL)
