@@ -24,7 +24,7 @@ from shared.stage import Parts, Stage, run_stage
 from shared.storage.gcs import GcsStorage
 from shared.sweep import sweep
 from shared.telemetry.backlog import tell_backlog
-from shared.telemetry.start import start_telemetry
+from shared.telemetry.start import start_telemetry, stop_telemetry
 
 AfterSweep = Callable[[Parts], Awaitable[int]]
 TakeLetter = Callable[[Message, Parts], Awaitable[Answer]]
@@ -75,6 +75,8 @@ def create_app(
         if in_hand:  # broken off by the server, and giving their loads back
             await asyncio.wait(in_hand)
         await close_parts(parts)
+        # Its server ends the process by the signal that stopped it: nothing runs at its exit.
+        await asyncio.to_thread(stop_telemetry)
 
     async def take(message: Message) -> Answer:
         work = asyncio.create_task(run_stage(stage, message, parts))

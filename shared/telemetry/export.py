@@ -35,6 +35,13 @@ def start_export(service: str) -> None:
     metrics.set_meter_provider(MeterProvider([reader], resource=resource))
 
 
+def stop_export() -> None:
+    """Send what is left, and export nothing more."""
+    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+        if isinstance(provider, TracerProvider | MeterProvider):
+            provider.shutdown()
+
+
 def resource_of(service: str) -> Resource:
     """Who tells: the service and this process of it; what the environment says goes first."""
     ours = Resource.create(

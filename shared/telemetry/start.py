@@ -15,3 +15,11 @@ def start_telemetry(service: str) -> None:
         from shared.telemetry.export import start_export  # noqa: PLC0415
 
         start_export(service)
+
+
+def stop_telemetry() -> None:
+    """Send what is left to send, before a process that may be ended by a signal ends."""
+    if is_exporting():
+        from shared.telemetry.export import stop_export  # noqa: PLC0415
+
+        stop_export()

@@ -1,10 +1,17 @@
 """What the services tell of themselves while a load passes through them, as a collector gets it."""
 
+import asyncio
+import base64
 import json
+import os
+import signal
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from crossdock.stack import local, processes
@@ -16,10 +23,18 @@ from shared.telemetry.tracing import trace_of_generation
 from tests.drops import HEADERS
 from tests.end_to_end.bad_inputs import Delivery, described
 from tests.end_to_end.courier import Courier, a_drop, assert_reported, broken
-from tests.observability.collector import Collector, SpanSeen
-from tests.pages import column, page, quoted, table
+from tests.observability.collector import PATIENCE_SECONDS, Collector, SpanSeen, collector
+from tests.pages import ROOT, column, page, quoted, table
 
 CANARY = "a-name-that-nobody-may-read"
+PUSH = {
+    "message": {
+        "data": base64.b64encode(b'{"load_id": "no-such-load", "event_id": "1"}').decode(),
+        "messageId": "1",
+        "publishTime": "2026-02-01T06:00:00Z",
+    },
+    "subscription": "projects/p/subscriptions/stager.manifest.validated",
+}
 METRICS = table(page("docs/metrics.md"))
 HOLD_BACK = """CREATE TRIGGER hold_back BEFORE INSERT ON outbox FOR EACH ROW
     SET NEW.bucket = IF(NEW.load_id = '{load_id}' AND NEW.topic = 'staged', 'held back', NEW.bucket)
@@ -221,3 +236,35 @@ async def test_every_metric_that_comes_stands_on_the_page_with_unit_and_attribut
 def gauges() -> set[str]:
     kinds = dict(zip(column(METRICS, "metric"), column(METRICS, "kind"), strict=True))
     return {name for name, kind in kinds.items() if kind == "gauge"}
+
+
+async def test_a_service_that_is_told_to_stop_sends_what_it_has_left(
+    stack: local.StackInfo, tmp_path: Path
+) -> None:
+    port = processes.usable_port()
+    with collector() as taking, (tmp_path / "log").open("wb") as log:
+        patient = {"OTEL_BSP_SCHEDULE_DELAY": "600000", "OTEL_METRIC_EXPORT_INTERVAL": "600000"}
+        service = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "uvicorn", "services.stager.app:app", "--port", str(port)),
+            cwd=ROOT,
+            env={**os.environ, **stack.environment(), **taking.environment(), **patient},
+            stderr=log,
+        )
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                await until_ready(client)
+                assert (await client.post("/pubsub/push", json=PUSH)).is_success
+            assert taking.spans == []
+        finally:
+            service.send_signal(signal.SIGTERM)
+            await service.wait()
+        assert "process stager.manifest.validated" in {span.name for span in taking.spans}
+
+
+async def until_ready(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with suppress(httpx.TransportError):
+                if (await client.get("/health/ready")).is_success:
+                    return
+            await asyncio.sleep(0.05)
