@@ -31,6 +31,7 @@ from shared.manifest import is_load_id
 from shared.mysql.connect import Database, connect, redone
 from shared.mysql.queries import load_queries
 from shared.stage import NotAMessage, Parts, read_body
+from shared.telemetry import tracing
 
 SQL = load_queries("shared", "dead_letters.sql")
 # Events are some hundred bytes; what is larger by so much was never ours to publish again.
@@ -61,7 +62,8 @@ def refusal_of(letter: Letter) -> str | None:
 async def take_letter(message: Message, parts: Parts) -> Answer:
     """Keep a message of the topic `dead-letter`; only a database that is away gives it back."""
     try:
-        await keep_undelivered(letter_of(message), parts.ledger.url)
+        with tracing.taking(message):
+            await keep_undelivered(letter_of(message), parts.ledger.url)
     except TransientFault as fault:
         log.warning("letter.postponed", error=str(fault))
         return Answer.RETRY

@@ -31,3 +31,16 @@ SELECT l.last_error, (
         AND RIGHT(e.delivery_key, CHAR_LENGTH(%(key_end)s)) = %(key_end)s
     ORDER BY e.event_no DESC LIMIT 1) AS last_kind
 FROM load_ledger l WHERE l.load_id = %(load_id)s;
+
+-- name: letters_that_may_wait
+-- The letters of the last days that have not been published again.
+SELECT letter_no, kind, topic, attributes, load_id, last_seen, redriven_at, NOW(6) AS now,
+    LEFT(data, %(most_bytes)s) AS beginning
+FROM dead_letter
+WHERE redriven_at IS NULL AND last_seen > NOW(6) - INTERVAL %(days)s DAY ORDER BY letter_no;
+
+-- name: is_decided
+-- Whether it was decided what becomes of a manifest.
+SELECT COUNT(*) FROM arrival
+WHERE bucket = %(bucket)s AND object = %(object)s AND generation = %(generation)s
+    AND verdict NOT IN ('noticed', 'pending');

@@ -22,8 +22,9 @@ from shared.ledger.states import Load
 LONGEST_PATH = 500
 
 _BY_PUBSUB = "CloudPubSubDeadLetterSource"
-# Pub/Sub takes no message whose attributes have names of its own.
-_NOT_THE_PUBLISHERS = (_BY_PUBSUB, "goog")
+# Pub/Sub takes no message whose attributes have names of its own, and each sending is another
+# place in a trace: neither tells two letters apart.
+_NOT_THE_PUBLISHERS = (_BY_PUBSUB, "goog", "traceparent")
 _COUNT = re.compile("[0-9]{1,9}")
 
 
@@ -120,13 +121,14 @@ def letter_of(message: Message) -> Letter:
 def letter_in_process(dead: DeadLetter) -> Letter:
     """A message that the in-process bus gave up."""
     message = dead.message
+    attributes = publishers_own(message.attributes)
     stage, topic = _source(message.subscription) or (None, None)
     return Letter(
         kind=Kind.IN_PROCESS,
-        identity=("message", message.subscription, json.dumps(sorted(message.attributes.items()))),
+        identity=("message", message.subscription, json.dumps(sorted(attributes.items()))),
         data=message.data,
         reason=f"delivered {dead.attempts} times inside one process; {dead.reason}",
-        attributes=message.attributes,
+        attributes=attributes,
         stage=stage,
         topic=topic,
         subscription=message.subscription,

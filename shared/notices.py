@@ -25,7 +25,7 @@ class Notice:
 
     `number` is the notice's own; `subject` the load_id, or the manifest's name in the bucket; `run`
     the load's run, or the manifest's generation; `attempts` counts this one too. `body` is the
-    report, or the refusal.
+    report, or the refusal. `traceparent` is where the outcome was written, if that was traced.
     """
 
     number: int
@@ -34,6 +34,7 @@ class Notice:
     outcome: str
     attempts: int
     body: Mapping[str, Any]
+    traceparent: str | None = None
 
     @property
     def failure(self) -> Mapping[str, Any] | None:

@@ -13,7 +13,11 @@ WHERE delivered_at IS NULL AND next_attempt_at <= NOW(6) AND bucket = %(bucket)s
 
 -- name: next_due
 -- The oldest notice of a channel that is due; without a lock, for a lock would hide others' notices.
-SELECT notification_no, subject, run, outcome, body, attempts FROM notification
+-- (Where its outcome was written; converted, or the character sets would keep the key from use.)
+SELECT notification_no, subject, run, outcome, body, attempts, (
+    SELECT o.traceparent FROM outbox o WHERE o.load_id = CONVERT(notification.subject USING ascii)
+        AND o.run = notification.run AND o.topic IN ('reported', 'failed') LIMIT 1) AS traceparent
+FROM notification
 WHERE delivered_at IS NULL AND next_attempt_at <= NOW(6) AND bucket = %(bucket)s
     AND channel = %(channel)s
 ORDER BY notification_no LIMIT 1;

@@ -10,6 +10,7 @@ from shared.ledger.states import Load
 from shared.mysql.connect import Database, connect
 from shared.mysql.queries import load_queries
 from shared.steps import passed
+from shared.telemetry import tracing
 
 SQL = load_queries("shared", "outbox.sql")
 
@@ -41,6 +42,7 @@ async def add(
             "topic": topic,
             "body": event.body().decode(),
             "is_published": is_published,
+            "traceparent": tracing.context_now().get(tracing.TRACEPARENT),
         },
     )
 
@@ -93,7 +95,8 @@ async def _publish(database: Database, bus: Bus, event_id: str) -> bool:
         if row is None:
             return False
         event = Event.parse(row["body"].encode())
-        await bus.publish(row["topic"], event.body(), event.attributes())
+        attributes = event.attributes() | tracing.context_of(row["traceparent"])
+        await bus.publish(row["topic"], event.body(), attributes)
         passed("outbox", "event_sent", load_id=event.load_id)
         await database.execute(SQL["mark_published"], {"event_id": event_id})
     return True

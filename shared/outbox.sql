@@ -3,9 +3,10 @@
 -- name: add
 -- An event of the transaction's own work; the same milestone of the same run has one event.
 INSERT INTO outbox
-    (event_id, bucket, load_id, source_system, run, topic, body, created_at, published_at)
+    (event_id, bucket, load_id, source_system, run, topic, body, created_at, published_at,
+    traceparent)
 VALUES (%(event_id)s, %(bucket)s, %(load_id)s, %(source_system)s, %(run)s, %(topic)s, %(body)s,
-    NOW(6), IF(%(is_published)s, NOW(6), NULL))
+    NOW(6), IF(%(is_published)s, NOW(6), NULL), %(traceparent)s)
 ON DUPLICATE KEY UPDATE published_at = IF(%(is_published)s, published_at, NULL);
 
 -- name: unpublished
@@ -16,7 +17,7 @@ ORDER BY created_at;
 
 -- name: take
 -- One of them, held until it is marked; none where another process has it in hand or has sent it.
-SELECT topic, body FROM outbox
+SELECT topic, body, traceparent FROM outbox
 WHERE event_id = %(event_id)s AND published_at IS NULL FOR UPDATE SKIP LOCKED;
 
 -- name: mark_published

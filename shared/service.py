@@ -27,6 +27,7 @@ from shared.settings import Settings, load_settings
 from shared.stage import Parts, Stage, run_stage
 from shared.storage.gcs import GcsStorage
 from shared.sweep import Tell, sweep
+from shared.telemetry.start import start_telemetry, stop_telemetry
 
 TakeLetter = Callable[[Message, Parts], Awaitable[Answer]]
 
@@ -61,7 +62,8 @@ def create_app(
         SettingsError: a setting is missing or wrong.
     """
     settings = load_settings()
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, service=stage.name, project=settings.project)
+    start_telemetry(stage.name)
     parts = connect_parts(settings)
     verifier = (
         TokenVerifier(settings.push_audience, settings.push_service_account)
@@ -77,6 +79,8 @@ def create_app(
         if in_hand:  # broken off by the server, and giving their loads back
             await asyncio.wait(in_hand)
         await close_parts(parts)
+        # Its server ends the process by the signal that stopped it: nothing runs at its exit.
+        await asyncio.to_thread(stop_telemetry)
 
     async def take(message: Message) -> Answer:
         work = asyncio.create_task(run_stage(stage, message, parts))

@@ -1,11 +1,13 @@
 """The one path that every message takes: parse, claim, run, finish, answer."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from shared.bus.port import Answer, Bus, Message
 from shared.errors import LeaseLost, Rejected, TransientFault, Waiting
@@ -19,8 +21,13 @@ from shared.partners import Partners
 from shared.settings import Settings
 from shared.steps import passed
 from shared.storage.port import Storage
+from shared.telemetry import tracing
+from shared.telemetry.metrics import Outcome, count_rejection, count_stage
 
 log = structlog.get_logger()
+
+# No drop, however wrong, should come to these; they are told as the bugs that they must be.
+OURS = frozenset({"reconcile.mismatch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +87,18 @@ async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
 
     A fault that may pass is the only reason for another delivery; everything else is recorded.
     """
+    with tracing.taking(message), bound_contextvars(stage=stage.name):
+        answer = await _take(stage, message, parts)
+        tracing.describe(answer=answer.value)
+        return answer
+
+
+async def _take(stage: Stage, message: Message, parts: Parts) -> Answer:
     try:
         event = await redone(partial(stage.read, stage.name, message, parts))
         if event is None:
             return Answer.DONE
+        tracing.describe(load_id=event.load_id)
         delivery = Delivery(stage.name, event, parts.storage.bucket)
         claim = await redone(partial(parts.ledger.claim, delivery, message.delivery_key))
         if claim is Verdict.GIVE_UP:
@@ -91,6 +106,7 @@ async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
             answer = Answer.DONE
         elif isinstance(claim, Verdict):
             log.info("message.settled", load_id=event.load_id, stage=stage.name, verdict=claim)
+            tracing.describe(verdict=claim)
             answer = Answer.DONE
         else:
             answer = await _run_claimed(stage, claim, parts)
@@ -99,6 +115,7 @@ async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
         return Answer.REFUSED
     except TransientFault as fault:
         log.warning("message.postponed", stage=stage.name, error=str(fault))
+        tracing.mark_fault(fault)
         return Answer.RETRY
     await _publish(stage, event, parts)
     if stage.after is not None:
@@ -119,10 +136,22 @@ async def _publish(stage: Stage, event: Event, parts: Parts) -> None:
 
 
 async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:
+    load_id, begun = claim.load.load_id, time.perf_counter()
+    log.info("stage.started", load_id=load_id, run=claim.run, stage=stage.name, fence=claim.fence)
+    passed(stage.name, "claimed", load_id=load_id)
+    with (
+        tracing.span(f"run {stage.name}", load_id=load_id, run=claim.run, fence=claim.fence),
+        bound_contextvars(load_id=load_id, run=claim.run),
+    ):
+        outcome = await _work(stage, claim, parts)
+        tracing.describe(outcome=outcome)
+    count_stage(stage.name, outcome, time.perf_counter() - begun)
+    return Answer.RETRY if outcome is Outcome.POSTPONED else Answer.DONE
+
+
+async def _work(stage: Stage, claim: Claim, parts: Parts) -> Outcome:
     facts = {"load_id": claim.load.load_id, "run": claim.run, "stage": stage.name}
     settings = parts.settings
-    log.info("stage.started", **facts, fence=claim.fence)
-    passed(stage.name, "claimed", load_id=claim.load.load_id)
     try:
         async with kept_alive(
             claim,
@@ -140,50 +169,59 @@ async def _run_claimed(stage: Stage, claim: Claim, parts: Parts) -> Answer:
         raise
     except LeaseLost as lost:
         log.warning("stage.lease_lost", **facts, error=str(lost))
-        return Answer.DONE
+        return Outcome.LEASE_LOST
     except Waiting as waiting:
         await redone(partial(parts.ledger.wait, claim, waiting))
         log.info("stage.waiting", **facts, reason=waiting.reason)
-        return Answer.DONE
+        return Outcome.WAITING
     except Rejected as rejected:
         return await _reject(claim, rejected, parts)
-    except Exception as fault:
-        log.exception("stage.postponed", **facts)
+    except Exception as fault:  # noqa: BLE001 - a bug must not end the process, nor the load
         return await _postpone(claim, fault, parts)
     log.info("stage.finished", **facts)
-    return Answer.DONE
+    return Outcome.FINISHED
 
 
-async def _reject(claim: Claim, rejected: Rejected, parts: Parts) -> Answer:
+async def _reject(claim: Claim, rejected: Rejected, parts: Parts) -> Outcome:
     failure = rejected.failure
     try:
         await redone(partial(parts.ledger.fail, claim, failure))
     except LeaseLost:
-        return Answer.DONE
-    except Exception as fault:
-        log.exception("stage.postponed", load_id=claim.load.load_id, stage=claim.stage)
+        return Outcome.LEASE_LOST
+    except Exception as fault:  # noqa: BLE001 - as above
         return await _postpone(claim, fault, parts)
     passed(claim.stage, "rejected", load_id=claim.load.load_id)
-    log.warning(
-        "load.rejected",
-        load_id=claim.load.load_id,
-        run=claim.run,
-        stage=claim.stage,
-        code=failure.code,
-        file=failure.file,
-        row=failure.row,
-        column=failure.column,
-    )
-    return Answer.DONE
+    _say_rejected(claim, rejected)
+    tracing.describe(code=failure.code)
+    count_rejection(claim.stage, failure.code)
+    return Outcome.REJECTED
 
 
-async def _postpone(claim: Claim, fault: Exception, parts: Parts) -> Answer:
+def _say_rejected(claim: Claim, rejected: Rejected) -> None:
+    failure = rejected.failure
+    facts = {
+        "load_id": claim.load.load_id,
+        "run": claim.run,
+        "stage": claim.stage,
+        "code": failure.code,
+        "file": failure.file,
+        "row": failure.row,
+        "column": failure.column,
+    }
+    if failure.code in OURS:
+        log.error("load.rejected", **facts, exc_info=rejected)
+    else:
+        log.info("load.rejected", **facts)
+
+
+async def _postpone(claim: Claim, fault: Exception, parts: Parts) -> Outcome:
+    facts = {"load_id": claim.load.load_id, "run": claim.run, "stage": claim.stage}
+    if isinstance(fault, TransientFault):
+        log.warning("stage.postponed", **facts, error=str(fault))
+    else:
+        log.error("stage.postponed", **facts, exc_info=fault)
+    tracing.mark_fault(fault)
     if await redone(partial(parts.ledger.postpone, claim, fault)):
-        log.error(
-            "load.needs_attention",
-            load_id=claim.load.load_id,
-            run=claim.run,
-            stage=claim.stage,
-            attempts=claim.load.attempts + 1,
-        )
-    return Answer.RETRY
+        attempts = claim.load.attempts + 1
+        log.error("load.needs_attention", **facts, attempts=attempts)
+    return Outcome.POSTPONED

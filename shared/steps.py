@@ -4,6 +4,8 @@ from typing import Final
 
 import structlog
 
+from shared.telemetry import tracing
+
 log = structlog.get_logger()
 
 # After each of these something new is true that a crash must not undo or double.
@@ -56,12 +58,17 @@ STEPS: Final[dict[str, tuple[str, ...]]] = {
     "notices": ("notice_leased", "notice_given"),
 }
 
+# An event's publication and a notice's delivery are spans of their own.
+_HAVE_SPANS: Final = frozenset({"outbox", "notices"})
+
 
 def passed(room: str, step: str, **facts: object) -> None:
-    """Say at level DEBUG that a step was done, with its number in its room.
+    """Say at level DEBUG, and as a span of the trace, that a step was done.
 
     Raises:
         ValueError: the step does not stand in STEPS.
     """
     number = STEPS[room].index(step) + 1
     log.debug("step.passed", room=room, number=number, step=step, **facts)
+    if room not in _HAVE_SPANS:
+        tracing.step_done(step, facts)

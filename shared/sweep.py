@@ -15,6 +15,7 @@ from shared.mysql.connect import Database, connect
 from shared.mysql.queries import load_queries
 from shared.stage import Parts
 from shared.steps import passed
+from shared.telemetry.backlog import tell_backlog
 
 SQL = load_queries("shared", "sweep.sql")
 IMPORTS = "imports/"
@@ -39,7 +40,7 @@ class Swept:
 async def sweep(parts: Parts, tell: Tell | None = None) -> Swept:
     """One pass over this bucket's loads, events and manifests, and with `tell` over its notices.
 
-    A fault in one of them spares the others.
+    A fault in one of them spares the others. What waits after all of it is shown in the metrics.
 
     Raises:
         TransientFault: the database, the bus or the bucket did not answer; the next pass goes on.
@@ -49,14 +50,15 @@ async def sweep(parts: Parts, tell: Tell | None = None) -> Swept:
     published = await _tried(_publish_events(parts), faults)
     noticed = await _tried(_notice_manifests(parts), faults)
     told = await _tried(tell(parts), faults) if tell is not None else 0
+    await _tried(tell_backlog(parts.ledger.url, parts.storage.bucket), faults)
     if faults:
         raise faults[0]
     return Swept(woken, published, noticed, told)
 
 
-async def _tried(part: Awaitable[int], faults: list[Exception]) -> int:
+async def _tried(part: Awaitable[int | None], faults: list[Exception]) -> int:
     try:
-        return await part
+        return await part or 0
     except Exception as fault:  # noqa: BLE001 - the pass raises it when every part had its turn
         faults.append(fault)
         return 0

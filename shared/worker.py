@@ -14,6 +14,7 @@ from shared.logs import set_up_logs
 from shared.service import TakeLetter, close_parts, connect_parts
 from shared.settings import Settings, load_settings
 from shared.stage import Stage, run_stage
+from shared.telemetry.start import start_telemetry
 
 LONGEST_WORK_SECONDS = 6 * 3600
 # Cloud Run ends a process 10 s after SIGTERM; what is not done by then is given back.
@@ -31,7 +32,8 @@ def work(stage: Stage, *, take_letter: TakeLetter | None = None) -> None:
         SettingsError: a setting is missing or wrong.
     """
     settings = load_settings()
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, service=stage.name, project=settings.project)
+    start_telemetry(stage.name)
     asyncio.run(_work(stage, settings, take_letter))
 
 

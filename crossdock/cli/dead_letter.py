@@ -9,13 +9,14 @@ from rich.console import RenderableType
 
 from crossdock.cli.environment import read_settings, require_schema
 from crossdock.cli.errors import NotFound, WrongUsage
-from crossdock.cli.letters import WaitingLetters, list_letters, redrive, waiting_letters
+from crossdock.cli.letters import list_letters, redrive, waiting_letters
 from crossdock.cli.output import short_time, show, show_json, table_of
 from crossdock.cli.stack import Json
 from services.reporter.render import as_text
 from shared.bus.pubsub import PubSubBus
 from shared.letters import DAYS_OF_WAITING, Standing
 from shared.settings import Settings
+from shared.waiting_letters import WaitingLetters
 
 commands = typer.Typer(
     help="Show what no stage could take and what belongs to no load; publish it again.",

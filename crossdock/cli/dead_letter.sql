@@ -13,19 +13,6 @@ ORDER BY d.last_seen DESC, d.letter_no DESC LIMIT %(most)s;
 -- How many letters there are.
 SELECT COUNT(*) FROM dead_letter;
 
--- name: letters_that_may_wait
--- The letters of the last days that have not been published again.
-SELECT letter_no, kind, topic, attributes, load_id, last_seen, redriven_at, NOW(6) AS now,
-    LEFT(data, %(most_bytes)s) AS beginning
-FROM dead_letter
-WHERE redriven_at IS NULL AND last_seen > NOW(6) - INTERVAL %(days)s DAY ORDER BY letter_no;
-
--- name: is_decided
--- Whether it was decided what becomes of a manifest.
-SELECT COUNT(*) FROM arrival
-WHERE bucket = %(bucket)s AND object = %(object)s AND generation = %(generation)s
-    AND verdict NOT IN ('noticed', 'pending');
-
 -- name: lock_letter
 -- One letter whole, held against another redrive of it.
 SELECT letter_no, kind, subscription, topic, published_at, data, size_bytes, attributes, load_id,

@@ -9,25 +9,19 @@ from typing import Any
 from crossdock.cli.ledger_view import time_text
 from shared.bus.port import Bus
 from shared.errors import shown
-from shared.gcs_notification import is_notification
-from shared.ledger.mysql import load_of, note
-from shared.letters import (
-    DAYS_OF_WAITING,
-    Kind,
-    Standing,
-    delivery_marks,
-    is_overtaken,
-    standing,
-)
-from shared.manifest import is_load_id
+from shared.ledger.mysql import note
+from shared.letters import Kind, Standing, delivery_marks
 from shared.mysql.connect import Database, Row, connect
 from shared.mysql.queries import load_queries
+from shared.waiting_letters import (
+    MOST_READ_BYTES,
+    WaitingLetters,
+    read_waiting_letters,
+    standing_of,
+)
 
 SQL = load_queries("crossdock.cli", "dead_letter.sql")
-LEDGER = load_queries("shared.ledger", "ledger.sql")
 MOST_LETTERS = 100
-# Enough of a body to know the event that it is.
-MOST_READ_BYTES = 8_000
 
 INSTEAD: Mapping[Kind, str] = {
     Kind.IN_PROCESS: "it was a message inside `crossdock run`; run that again",
@@ -49,14 +43,6 @@ class Redriven:
     why_not: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingLetters:
-    """The letters that wait for a person: what a stage could take, by number, and how many else."""
-
-    undelivered: tuple[int, ...]
-    others: int
-
-
 async def list_letters(mysql_url: str) -> Document:
     """The letters that came last.
 
@@ -67,7 +53,7 @@ async def list_letters(mysql_url: str) -> Document:
     async with connect(mysql_url) as database:
         rows = await database.fetch_all(SQL["list_letters"], values)
         total = await database.fetch_value(SQL["count_letters"])
-        letters = [letter_document(row, await _standing(database, row)) for row in rows]
+        letters = [letter_document(row, await standing_of(database, row)) for row in rows]
     return {"total": total, "letters": letters}
 
 
@@ -77,15 +63,8 @@ async def waiting_letters(mysql_url: str) -> WaitingLetters:
     Raises:
         TransientFault: the database did not answer.
     """
-    values = {"days": DAYS_OF_WAITING, "most_bytes": MOST_READ_BYTES}
     async with connect(mysql_url) as database:
-        rows = [
-            row
-            for row in await database.fetch_all(SQL["letters_that_may_wait"], values)
-            if await _standing(database, row) is Standing.WAITS
-        ]
-    undelivered = tuple(row["letter_no"] for row in rows if row["kind"] == Kind.UNDELIVERED)
-    return WaitingLetters(undelivered, len(rows) - len(undelivered))
+        return await read_waiting_letters(database)
 
 
 async def redrive(letter_no: int, mysql_url: str, bus: Bus) -> Redriven | None:
@@ -159,34 +138,6 @@ def letter_document(row: Row, stands: Standing) -> Document:
         "last_seen": time_text(row["last_seen"]),
         "redriven_at": time_text(row["redriven_at"]),
     }
-
-
-async def _standing(database: Database, row: Row) -> Standing:
-    attributes: dict[str, str] = json.loads(row["attributes"])
-    load_id, load = row["load_id"], None
-    if load_id is not None and is_load_id(load_id):
-        found = await database.fetch_one(LEDGER["read_load"], {"load_id": load_id})
-        load = None if found is None else load_of(found)
-    return standing(
-        Kind(row["kind"]),
-        is_redriven=row["redriven_at"] is not None,
-        is_overtaken=is_overtaken(
-            row["topic"],
-            row["beginning"],
-            attributes,
-            load,
-            is_arrival_decided=await _is_decided(database, attributes),
-        ),
-        waited=row["now"] - row["last_seen"],
-    )
-
-
-async def _is_decided(database: Database, attributes: Mapping[str, str]) -> bool:
-    if not is_notification(attributes):
-        return False
-    names = {"bucket": "bucketId", "object": "objectId", "generation": "objectGeneration"}
-    keys = {key: attributes.get(name) for key, name in names.items()}
-    return bool(await database.fetch_value(SQL["is_decided"], keys))
 
 
 async def _replayed_run(database: Database, row: Row) -> int | None:

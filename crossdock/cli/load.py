@@ -116,7 +116,7 @@ async def _read_status(settings: Settings, load_id: str | None) -> dict[str, Any
         waiting = await waiting_letters(settings.mysql_url)
         return {
             **await list_loads(settings.mysql_url),
-            "letters_waiting": len(waiting.undelivered) + waiting.others,
+            "letters_waiting": waiting.total,
             "letters_undelivered": len(waiting.undelivered),
         }
     return await describe_load(settings.mysql_url, load_id)

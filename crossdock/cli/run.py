@@ -34,6 +34,7 @@ from shared.stage import Parts
 from shared.storage.directory import DirectoryStorage
 from shared.storage.gcs import GcsStorage
 from shared.storage.port import Storage
+from shared.telemetry.start import start_telemetry
 
 _IN_BUCKET = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<folder>imports/[^/]+/[^/]+)/?")
 # The ledger's columns for a bucket's and a folder's name.
@@ -55,12 +56,14 @@ def run(
     if drop.startswith("gs://"):
         if dry_run or partner:
             raise WrongUsage("--dry-run and --partner are for a folder of this machine")
+        start_telemetry("run")
         report = _run_in_bucket(drop)
     else:
         place = offline_check.locate(Path(drop), partner)
         if dry_run:
             _foretell(place, json=json)
             return
+        start_telemetry("run")
         report = run_local(place, read_settings(missing_file_grace_seconds=0), progress())
     if json:
         show_json(report)

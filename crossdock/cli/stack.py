@@ -16,10 +16,12 @@ from crossdock.cli.output import JSON_OPTION, progress, show, show_json, table_o
 from crossdock.stack import local
 from services.reporter.deliver import deliver_due
 from services.reporter.render import as_text
+from shared.errors import TransientFault
 from shared.logs import set_up_logs
 from shared.mysql import migrate as schema
 from shared.settings import Settings
 from shared.sweep import sweep as sweep_once
+from shared.telemetry.start import start_telemetry
 
 Json = Annotated[bool, typer.Option(JSON_OPTION, help="Print one JSON document.")]
 
@@ -66,7 +68,8 @@ def sweep(
     """Make one pass of recovery: lost events, dead workers, manifests nobody told of, notices."""
     settings = read_settings()
     if loop:
-        set_up_logs(settings.log_level)
+        set_up_logs(settings.log_level, service="sweep", project=settings.project)
+        start_telemetry("sweep")
         asyncio.run(_sweep_until_stopped(settings))
         return
     swept = asyncio.run(_sweep(settings))
@@ -92,6 +95,8 @@ async def _sweep_until_stopped(settings: Settings) -> None:
     while not stop.is_set():
         try:
             swept = await _sweep(settings)
+        except TransientFault as fault:
+            log.warning("sweep.pass_failed", error=str(fault))
         except Exception:
             log.exception("sweep.pass_failed")
         else:

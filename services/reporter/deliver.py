@@ -14,11 +14,13 @@ import structlog
 from services.reporter.acks import put_ack
 from services.reporter.email_notice import send_mail
 from services.reporter.teams import post_card
+from shared.errors import TransientFault
 from shared.mysql.connect import Database, connect
 from shared.mysql.queries import load_queries
 from shared.notices import NotDelivered, Notice
 from shared.stage import Parts
 from shared.steps import passed
+from shared.telemetry import tracing
 
 SQL = load_queries("shared", "notices.sql")
 PROGRAM_NAME = "crossdock:notices"
@@ -38,8 +40,8 @@ Channel = Callable[[Notice, Parts], Awaitable[None]]
 
 
 async def to_log(notice: Notice, _parts: Parts) -> None:
-    """Write a notice as a line of the log."""
-    write = log.warning if notice.failure else log.info
+    """Write a notice as a line of the log; a warning only where somebody spoke for another."""
+    write = log.warning if notice.is_security_event else log.info
     write(
         "load.notice",
         load_id=notice.body["load_id"],
@@ -97,6 +99,8 @@ _under_way: Final[set[asyncio.Task[None]]] = set()
 async def _deliver_by_itself(parts: Parts) -> None:
     try:
         await deliver_due(parts)
+    except TransientFault as fault:
+        log.warning("notices.left_to_sweep", error=str(fault))
     except Exception:
         log.exception("notices.left_to_sweep")
 
@@ -130,21 +134,17 @@ async def _lease_next(database: Database, channel: str, bucket: str) -> Notice |
         outcome=row["outcome"],
         attempts=row["attempts"] + 1,
         body=json.loads(row["body"]),
+        traceparent=row["traceparent"],
     )
 
 
 async def _give(database: Database, channel: str, notice: Notice, parts: Parts) -> bool:
     keys = {"notification_no": notice.number, "attempts": notice.attempts}
     try:
-        await _send(channel, notice, parts)
-    except Exception as error:
-        log.exception(
-            "notice.not_delivered",
-            channel=channel,
-            subject=notice.subject,
-            run=notice.run,
-            attempts=notice.attempts,
-        )
+        with tracing.span(f"deliver {channel}", parent=notice.traceparent):
+            await _send(channel, notice, parts)
+    except Exception as error:  # noqa: BLE001 - no notice fails a load
+        _say_not_delivered(channel, notice, error)
         delay = delay_seconds(notice.attempts, parts.settings.retry_base_seconds)
         reason = str(error) or type(error).__name__
         await database.execute(
@@ -154,6 +154,19 @@ async def _give(database: Database, channel: str, notice: Notice, parts: Parts) 
     passed("notices", "notice_given")
     await database.execute(SQL["delivered"], keys)
     return True
+
+
+def _say_not_delivered(channel: str, notice: Notice, error: Exception) -> None:
+    facts = {
+        "channel": channel,
+        "subject": notice.subject,
+        "run": notice.run,
+        "attempts": notice.attempts,
+    }
+    if isinstance(error, NotDelivered | TransientFault):
+        log.warning("notice.not_delivered", **facts, error=str(error))
+    else:
+        log.error("notice.not_delivered", **facts, exc_info=error)
 
 
 async def _send(channel: str, notice: Notice, parts: Parts) -> None:

@@ -24,6 +24,13 @@ class EntityCounts:
     production: int | None = None
 
     @property
+    def outcomes(self) -> dict[str, int]:
+        """What became of how many staged rows, as far as this run came to know."""
+        names = ("inserted", "updated", "unchanged", "stale", "rejected")
+        known = {name: getattr(self, name) for name in names}
+        return {name: rows for name, rows in known.items() if rows is not None}
+
+    @property
     def reconciles(self) -> bool:
         """Whether every row is accounted for and every accepted key stands in production."""
         parts = (self.inserted, self.updated, self.unchanged, self.stale, self.rejected)

@@ -22,6 +22,7 @@ from shared.mysql.queries import load_queries
 from shared.notices import failure_as_told
 from shared.stage import Parts, Stage
 from shared.steps import passed
+from shared.telemetry.metrics import count_rows
 
 SQL = load_queries("services.reporter", "report.sql")
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ async def report(claim: Claim, parts: Parts) -> None:
                 if one.run < claim.run:
                     await outbox.add(database, claim.load, Topic.REPORTED, one.run)
     for one in made:
+        _count_rows(one)
         if one.outcome == "mismatch":
             log.error("load.does_not_reconcile", load_id=one.load_id, run=one.run)
 
@@ -158,6 +160,12 @@ async def _store(database: Database, made: Report) -> None:
     text = json.dumps(made.to_json(), ensure_ascii=False)
     keys = {"load_id": made.load_id, "run": made.run}
     await database.execute(SQL["store"], {**keys, "report": text})
+
+
+def _count_rows(made: Report) -> None:
+    for entity, counts in made.entities.items():
+        for outcome, rows in counts.outcomes.items():
+            count_rows(entity, outcome, rows)
 
 
 async def _add_notices(database: Database, made: Report, load: Load, parts: Parts) -> None:

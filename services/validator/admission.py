@@ -21,6 +21,7 @@ from shared.ledger.states import Load, State
 from shared.manifest import MANIFEST_NAME, is_load_id
 from shared.mysql.connect import DUPLICATE_ENTRY, Database, connect
 from shared.mysql.queries import load_queries
+from shared.notices import SECURITY_CODES
 from shared.stage import Parts
 from shared.steps import passed
 
@@ -162,7 +163,8 @@ async def _record(
         await note(database, arrival.load_id, f"arrival_{decision.verdict}", detail=detail)
     if failure is not None:
         await notice_rows.add_refusal(database, parts.settings.notice_channels, arrival, failure)
-        log.warning("arrival.refused", load_id=arrival.load_id, code=failure.code)
+        write = log.warning if failure.code in SECURITY_CODES else log.info
+        write("arrival.refused", load_id=arrival.load_id, code=failure.code)
 
 
 async def _with_order_checked(database: Database, reading: Reading) -> Reading:

@@ -12,6 +12,7 @@ from uuid import uuid4
 import structlog
 
 from shared.bus.port import Answer, DeadLetter, Handler, Message
+from shared.telemetry import tracing
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -59,11 +60,12 @@ class MemoryBus:
     async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
         """Queue a message for each subscription of the topic and return its id."""
         message_id, now = uuid4().hex, datetime.now(UTC)
-        for subscription in self._subscriptions:
-            if subscription.topic == topic:
-                message = Message(data, dict(attributes), subscription.name, message_id, now)
-                delivery = _Delivery(_loop_time(), next(self._sequence), message)
-                heapq.heappush(subscription.waiting, delivery)
+        with tracing.publishing(topic, attributes) as traced:
+            for subscription in self._subscriptions:
+                if subscription.topic == topic:
+                    message = Message(data, traced, subscription.name, message_id, now)
+                    delivery = _Delivery(_loop_time(), next(self._sequence), message)
+                    heapq.heappush(subscription.waiting, delivery)
         self._changed.set()
         return message_id
 

@@ -10,6 +10,7 @@ from google.cloud.pubsub_v1 import PublisherClient
 from google.cloud.pubsub_v1.types import BatchSettings
 
 from shared.errors import TransientFault
+from shared.telemetry import tracing
 
 PUBLISH_SECONDS = 15.0
 
@@ -33,6 +34,14 @@ class PubSubBus:
         Raises:
             TransientFault: Pub/Sub did not confirm it within PUBLISH_SECONDS, or has no such topic.
         """
+        with tracing.publishing(topic, attributes) as traced:
+            return await self._publish(topic, data, traced)
+
+    async def close(self) -> None:
+        """Send what is under way and give back the connection and the threads."""
+        await asyncio.to_thread(self._stop)
+
+    async def _publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
         path = f"projects/{self._project}/topics/{topic}"
         confirmed = self._publisher.publish(
             path,
@@ -56,10 +65,6 @@ class PubSubBus:
         except (GoogleAPIError, GoogleAuthError) as fault:
             raise TransientFault(f"topic {path}: {type(fault).__name__}: {fault}") from fault
         return message_id
-
-    async def close(self) -> None:
-        """Send what is under way and give back the connection and the threads."""
-        await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
         self._publisher.stop()

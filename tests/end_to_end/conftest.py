@@ -15,6 +15,7 @@ from shared.storage.gcs import GcsStorage
 from tests.conftest import REPOSITORY, missing
 from tests.end_to_end.bad_inputs import LINES
 from tests.end_to_end.courier import Courier
+from tests.observability.collector import Collector, collector
 
 SHORT = {
     "CROSSDOCK_LEASE_SECONDS": "2",
@@ -78,18 +79,28 @@ def state_dir(stack_dir: Path) -> Iterator[Path]:
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-def started(state_dir: Path) -> local.StackInfo:
+@pytest.fixture(scope="session")
+def collected() -> Iterator[Collector]:
+    """What the stack's processes tell of themselves; this process tells nothing."""
+    with collector() as taking:
+        yield taking
+
+
+def started(state_dir: Path, collected: Collector) -> local.StackInfo:
     """The stack, all of it running: what an earlier test ended is started again."""
     try:
-        return local.up(state_dir, REPOSITORY)
+        with pytest.MonkeyPatch.context() as for_the_stack:
+            for name, value in collected.environment().items():
+                for_the_stack.setenv(name, value)
+            return local.up(state_dir, REPOSITORY)
     except (EmulatorMissingError, MySQLServerMissingError) as error:
         missing(str(error))
 
 
 @pytest.fixture
-def stack(state_dir: Path) -> local.StackInfo:
+def stack(state_dir: Path, collected: Collector) -> local.StackInfo:
     """The stack before a test that may end parts of it."""
-    return started(state_dir)
+    return started(state_dir, collected)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from tests.end_to_end.bad_manifests import MANIFESTS, WIDE
 from tests.end_to_end.bad_rows import DELIVERED_ROWS
 from tests.end_to_end.conftest import started
 from tests.end_to_end.outcomes import Outcome, assert_told_once, followed, read_acks, upload
+from tests.observability.collector import Collector
 
 CASES = [*MANIFESTS, *FILES, *DELIVERED_ROWS]
 PATIENCE_SECONDS = 400
@@ -49,9 +50,9 @@ def parameters(cases: list[Case]) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="session")
-def outcomes(state_dir: Path) -> dict[str, Outcome]:
+def outcomes(state_dir: Path, collected: Collector) -> dict[str, Outcome]:
     """What became of every case, by its name."""
-    stack = started(state_dir)
+    stack = started(state_dir, collected)
     deliveries = {case.name: case.delivery() for case in CASES}
     with at_the_bucket_of(stack):
         upload(stack, deliveries.values())
@@ -64,9 +65,11 @@ def outcomes(state_dir: Path) -> dict[str, Outcome]:
 
 
 @pytest.fixture(scope="session")
-def acks(outcomes: dict[str, Outcome], state_dir: Path) -> dict[str, dict[str, Any]]:
+def acks(
+    outcomes: dict[str, Outcome], state_dir: Path, collected: Collector
+) -> dict[str, dict[str, Any]]:
     """What the partners were told of every case, by the object's name."""
-    stack = started(state_dir)
+    stack = started(state_dir, collected)
     with at_the_bucket_of(stack):
         return read_acks(stack)
 

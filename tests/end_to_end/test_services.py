@@ -16,8 +16,9 @@ from shared.bus.pubsub import PubSubBus
 from shared.events import StageName, Topic
 from shared.mysql.connect import Database, connect
 from shared.storage.gcs import GcsStorage
-from tests.conftest import REPOSITORY
 from tests.drops import HEADERS, Drop
+from tests.end_to_end.conftest import started
+from tests.observability.collector import Collector
 from tests.production import content
 
 PATIENCE_SECONDS = 60
@@ -159,6 +160,7 @@ async def test_a_service_killed_in_mid_load_and_started_again_ends_in_the_same_c
     database: Database,
     stack: local.StackInfo,
     state_dir: Path,
+    collected: Collector,
 ) -> None:
     drop = fresh_drop()
     table = IN_THE_WAY[service]
@@ -171,7 +173,7 @@ async def test_a_service_killed_in_mid_load_and_started_again_ends_in_the_same_c
                     break
                 await asyncio.sleep(0.02)
         os.kill(stack.services[service].pid, signal.SIGKILL)
-        await asyncio.to_thread(local.up, state_dir, REPOSITORY)
+        await asyncio.to_thread(started, state_dir, collected)
     row = await until(database, drop, told)
     assert (row["state"], row["run"]) == ("reported", 1)
     claims = await database.fetch_value(

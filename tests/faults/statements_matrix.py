@@ -34,6 +34,7 @@ BARE: Final[Mapping[str, int]] = {
 }
 NOT_ON_A_LOADS_WAY: Final[Mapping[str, str]] = {
     "shared.dead_letters.*": "told of messages that no stage takes; no load depends on them",
+    "shared.telemetry.*": "look at what waits, for the metrics; no load depends on them",
 }
 NO_STATEMENTS: Final = frozenset({"fragments.sql"})
 MOST_DAYS: Final = 4

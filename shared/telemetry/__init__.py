@@ -1,0 +1,1 @@
+"""What the project tells of itself while it works: traces and metrics, by OpenTelemetry."""
