@@ -12,43 +12,23 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from shared.bus.port import Answer, Message
-from shared.bus.pubsub import PubSubBus
+from shared.cloud_parts import close_parts, connect_parts
 from shared.dead_letters import keep_request
 from shared.errors import TransientFault
 from shared.events import Topic
-from shared.ledger.mysql import Ledger
 from shared.ledger.takeover import REMEDY, Sight
 from shared.logs import set_up_logs
 from shared.mysql.connect import connect
 from shared.mysql.migrate import schema_differences
-from shared.partners import load_partners
 from shared.push import TokenVerifier, create_push_router, turn_away
-from shared.settings import Settings, load_settings
+from shared.settings import load_settings
 from shared.stage import Parts, Stage, run_stage
-from shared.storage.gcs import GcsStorage
 from shared.sweep import Tell, sweep
 from shared.telemetry.start import start_telemetry, stop_telemetry
 
 TakeLetter = Callable[[Message, Parts], Awaitable[Answer]]
 
 log = structlog.get_logger()
-
-
-def connect_parts(settings: Settings) -> Parts:
-    """The parts of a service: the bucket and the topics of its project, and the ledger."""
-    return Parts(
-        settings=settings,
-        storage=GcsStorage.connect(settings.bucket, settings.project),
-        bus=PubSubBus(settings.project),
-        ledger=Ledger(settings),
-        partners=load_partners(settings.partners_file),
-    )
-
-
-async def close_parts(parts: Parts) -> None:
-    """Give back what `connect_parts` opened."""
-    await parts.bus.close()
-    await parts.storage.close()
 
 
 def create_app(

@@ -9,9 +9,10 @@ import signal
 
 from shared.bus.port import Answer, Handler, Message
 from shared.bus.pull import pull
+from shared.cloud_parts import close_parts, connect_parts
 from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS
 from shared.logs import set_up_logs
-from shared.service import TakeLetter, close_parts, connect_parts
+from shared.service import TakeLetter
 from shared.settings import Settings, load_settings
 from shared.stage import Stage, run_stage
 from shared.telemetry.start import start_telemetry

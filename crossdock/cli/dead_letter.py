@@ -10,21 +10,21 @@ from rich.console import RenderableType
 from crossdock.cli.environment import read_settings, require_schema
 from crossdock.cli.errors import NotFound, WrongUsage
 from crossdock.cli.letters import list_letters, redrive, waiting_letters
-from crossdock.cli.output import short_time, show, show_json, table_of
-from crossdock.cli.stack import Json
+from crossdock.cli.output import Json, short_time, show, show_json, table_of
 from services.reporter.render import as_text
 from shared.bus.pubsub import PubSubBus
 from shared.letters import DAYS_OF_WAITING, Standing
 from shared.settings import Settings
 from shared.waiting_letters import WaitingLetters
 
-commands = typer.Typer(
+dead_letter = typer.Typer(
+    add_completion=False,
     help="Show what no stage could take and what belongs to no load; publish it again.",
     no_args_is_help=True,
 )
 
 
-@commands.command("list")
+@dead_letter.command("list")
 def show_letters(*, json: Json = False) -> None:
     """List the letters, the newest first, each with the reason why it was not taken."""
     document = asyncio.run(_read(read_settings()))
@@ -34,7 +34,7 @@ def show_letters(*, json: Json = False) -> None:
         show(_render(document))
 
 
-@commands.command("redrive")
+@dead_letter.command("redrive")
 def redrive_letters(
     letters: Annotated[
         list[int] | None, typer.Argument(metavar="LETTER", help="Numbers out of the list.")

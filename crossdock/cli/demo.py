@@ -27,7 +27,7 @@ from crossdock.cli.sample import (
     upload_and_follow,
     write_drop,
 )
-from crossdock.stack import local, mysql_server, processes
+from crossdock.stack import local, mysql_server, processes, running
 from crossdock.stack.errors import EmulatorMissingError, StackError
 from services.reporter.render import render_report
 from shared.clock import now
@@ -190,7 +190,7 @@ def _handling(handler: Any) -> Iterator[None]:
 
 def _ends_of_logs(folder: Path) -> str:
     ends = []
-    for name in (*local.SERVICES, local.SWEEP):
+    for name in (*running.SERVICES, running.SWEEP):
         path = processes.log_file(folder, name)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
         ends.append("\n".join((f"The end of {path.name}:", *lines)))

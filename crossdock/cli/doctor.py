@@ -19,8 +19,7 @@ from crossdock.cli.health import (
     check_sweep,
     check_topology,
 )
-from crossdock.cli.output import progress, show, show_json, table_of
-from crossdock.cli.stack import Json
+from crossdock.cli.output import Json, progress, show, show_json, table_of
 from crossdock.stack import mysql_binaries, pubsub_emulator, storage_emulator
 from crossdock.stack.errors import StackError
 from services.reporter.render import as_text

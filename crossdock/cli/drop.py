@@ -13,8 +13,7 @@ from crossdock import offline_check
 from crossdock import pack as packing
 from crossdock.cli.environment import known_partners
 from crossdock.cli.errors import ExitCode, WrongUsage
-from crossdock.cli.output import lines_of, show, show_json
-from crossdock.cli.stack import Json
+from crossdock.cli.output import Json, lines_of, show, show_json
 from services.reporter.render import as_text, render_failure
 from shared.clock import now
 from shared.contracts.notation import parse_timestamp

@@ -1,18 +1,15 @@
 """The settings of a command: the environment first, else the local stack that runs."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crossdock.stack.local import StackInfo, default_state_dir, find_running
+from crossdock.stack.running import StackInfo, default_state_dir, find_running
 from shared.errors import TransientFault
 from shared.mysql.migrate import schema_differences
 from shared.partners import Partners, load_partners
-from shared.service import close_parts, connect_parts
 from shared.settings import Settings, SettingsError, load_settings
-from shared.stage import Parts
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
 STATE_DIR = default_state_dir(REPO_ROOT)
@@ -96,18 +93,3 @@ async def require_schema(mysql_url: str) -> None:
     """
     if await schema_differences(mysql_url):
         raise TransientFault("the database's schema is not current: run `crossdock migrate`")
-
-
-@asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[Parts]:
-    """The parts of a service, for the length of one command.
-
-    Raises:
-        TransientFault: the database cannot be reached, or its schema is not current.
-    """
-    await require_schema(settings.mysql_url)
-    parts = connect_parts(settings)
-    try:
-        yield parts
-    finally:
-        await close_parts(parts)

@@ -15,7 +15,7 @@ from google.cloud.storage import Client
 from google.pubsub_v1.types import Subscription
 
 from crossdock.stack import processes
-from crossdock.stack.local import SWEEP, StackInfo
+from crossdock.stack.running import SWEEP, StackInfo
 from crossdock.stack.topology import ACK_DEADLINE_SECONDS, LETTER_PATH, PUSH_PATH
 from shared.clock import now
 from shared.errors import TransientFault

@@ -10,8 +10,7 @@ from crossdock.cli.errors import NotFound, WrongUsage
 from crossdock.cli.ledger_view import describe_load, latest_report, list_loads
 from crossdock.cli.letters import waiting_letters
 from crossdock.cli.local_bucket import place_of
-from crossdock.cli.output import show, show_json
-from crossdock.cli.stack import Json
+from crossdock.cli.output import Json, show, show_json
 from crossdock.cli.status_tables import render_list, render_load
 from services.reporter.render import render_report
 from shared.bus.pubsub import PubSubBus

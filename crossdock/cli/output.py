@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -13,6 +13,7 @@ from rich.table import Table
 # As wide as a log viewer usually is; a terminal says itself how wide it is.
 WIDTH_WITHOUT_TERMINAL = 140
 JSON_OPTION = "--json"
+Json = Annotated[bool, typer.Option(JSON_OPTION, help="Print one JSON document.")]
 
 Progress = Callable[[str], None]
 

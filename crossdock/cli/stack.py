@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -11,19 +12,19 @@ import structlog
 import typer
 from rich.table import Table
 
-from crossdock.cli.environment import REPO_ROOT, STATE_DIR, connected, read_settings
-from crossdock.cli.output import JSON_OPTION, progress, show, show_json, table_of
-from crossdock.stack import local
+from crossdock.cli.environment import REPO_ROOT, STATE_DIR, read_settings, require_schema
+from crossdock.cli.output import Json, progress, show, show_json, table_of
+from crossdock.stack import local, running
 from services.reporter.deliver import deliver_due
 from services.reporter.render import as_text
+from shared.cloud_parts import close_parts, connect_parts
 from shared.errors import TransientFault
 from shared.logs import set_up_logs
 from shared.mysql import migrate as schema
 from shared.settings import Settings
+from shared.stage import Parts
 from shared.sweep import sweep as sweep_once
 from shared.telemetry.start import start_telemetry
-
-Json = Annotated[bool, typer.Option(JSON_OPTION, help="Print one JSON document.")]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -83,7 +84,7 @@ def sweep(
 
 
 async def _sweep(settings: Settings) -> dict[str, Any]:
-    async with connected(settings) as parts:
+    async with _connected(settings) as parts:
         return asdict(await sweep_once(parts, deliver_due))
 
 
@@ -107,7 +108,7 @@ async def _sweep_until_stopped(settings: Settings) -> None:
                 await stop.wait()
 
 
-def _table_of(info: local.StackInfo) -> Table:
+def _table_of(info: running.StackInfo) -> Table:
     rows = [
         ("MySQL", _without_password(info.mysql_url), ""),
         ("Pub/Sub emulator", f"{info.pubsub_emulator_host}, {info.project}", ""),
@@ -122,3 +123,18 @@ def _without_password(url: str) -> str:
     parts = urlsplit(url)
     place = f"{parts.username}@{parts.hostname}:{parts.port or 3306}"
     return urlunsplit(parts._replace(netloc=place))
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[Parts]:
+    """The parts of a service, for the length of one command.
+
+    Raises:
+        TransientFault: the database cannot be reached, or its schema is not current.
+    """
+    await require_schema(settings.mysql_url)
+    parts = connect_parts(settings)
+    try:
+        yield parts
+    finally:
+        await close_parts(parts)

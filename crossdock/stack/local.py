@@ -6,29 +6,34 @@ starts the stack and mends it. What it starts outlives it; `down` ends it.
 
 import contextlib
 import http.client
-import json
 import os
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
 from urllib.parse import urlsplit
 
 from crossdock.stack import mysql_server, processes, pubsub_emulator, storage_emulator
 from crossdock.stack.prepare import prepare
-from shared.events import SUBSCRIPTIONS, Topic
+from crossdock.stack.running import (
+    SERVICES,
+    SWEEP,
+    ServiceInfo,
+    StackInfo,
+    remember,
+    remembered,
+    runs,
+)
+from shared.events import Topic
 from shared.settings import Settings, load_settings
 
 Progress = Callable[[str], None]
 
-SERVICES: tuple[str, ...] = tuple(SUBSCRIPTIONS)
-SWEEP = "sweep"
 # The sweep answers no requests: it counts as started once it has outlived its own beginning.
 SWEEP_SETTLE_SECONDS = 1.0
 SERVICE_START_SECONDS = 60.0
@@ -37,65 +42,6 @@ SERVICE_STOP_SECONDS = 8
 ADDRESS_TO_COME = "mysql://crossdock@127.0.0.1/crossdock"
 # What `down --purge` drops. Other folders may stand beside these, such as a test session's.
 CONTENT = ("mysql", "pubsub", "storage", "logs", "run", "stack.json")
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceInfo:
-    """A running service: its base URL and its process."""
-
-    url: str
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class StackInfo:
-    """A running stack, as `crossdock up --json` prints it.
-
-    Attributes:
-        mysql_url: the database, the account being its administrator.
-        pubsub_emulator_host: `host:port`.
-        storage_emulator_host: `http://host:port`.
-        project: the project of topics and bucket.
-        bucket: the bucket that partners upload to.
-        services: every service by its name.
-    """
-
-    mysql_url: str
-    pubsub_emulator_host: str
-    storage_emulator_host: str
-    project: str
-    bucket: str
-    services: Mapping[str, ServiceInfo]
-
-    def to_json(self) -> dict[str, Any]:
-        """The document that `crossdock up --json` prints."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The same, read back.
-
-        Raises:
-            KeyError: something is missing.
-            TypeError: something is too much, or of another shape.
-        """
-        services = {name: ServiceInfo(**known) for name, known in document["services"].items()}
-        return cls(**{**document, "services": services})
-
-    def environment(self) -> dict[str, str]:
-        """The settings with which a process works on this stack."""
-        return {
-            "CROSSDOCK_MYSQL_URL": self.mysql_url,
-            "CROSSDOCK_PROJECT": self.project,
-            "CROSSDOCK_BUCKET": self.bucket,
-            "PUBSUB_EMULATOR_HOST": self.pubsub_emulator_host,
-            "STORAGE_EMULATOR_HOST": self.storage_emulator_host,
-        }
-
-
-def default_state_dir(repo_root: Path) -> Path:
-    """Where the stack of a working copy keeps its data, ports, logs and process ids."""
-    return repo_root / ".crossdock"
 
 
 def up(state_dir: Path, repo_root: Path, *, progress: Progress = lambda _line: None) -> StackInfo:
@@ -121,7 +67,7 @@ def up(state_dir: Path, repo_root: Path, *, progress: Progress = lambda _line: N
     progress = _one_line_at_a_time(progress)
     with processes.locked(state_dir / "up.lock"):
         _require_emulators(state_dir)
-        known = _remembered(state_dir)
+        known = remembered(state_dir)
         info = _start_infrastructure(state_dir, known, settings, progress)
         changed = known is None or known.environment() != info.environment()
         if changed:
@@ -171,18 +117,6 @@ def down(
                     path.unlink(missing_ok=True)
             progress(f"data dropped: {state_dir}")
     return ended
-
-
-def find_running(state_dir: Path) -> StackInfo | None:
-    """The stack of this folder while any part of it runs, whatever else may have died.
-
-    A service that died keeps its last process id.
-    """
-    info = _remembered(state_dir)
-    names = (mysql_server.PROCESS, pubsub_emulator.PROCESS, storage_emulator.PROCESS, *SERVICES)
-    if info is None or not any(_runs(state_dir, name) for name in names):
-        return None
-    return _with_pids(state_dir, info)
 
 
 def _one_line_at_a_time(progress: Progress) -> Progress:
@@ -244,7 +178,7 @@ def _places(state_dir: Path, known: StackInfo | None) -> dict[str, ServiceInfo]:
     for name in SERVICES:
         before = known.services.get(name) if known else None
         port = urlsplit(before.url).port if before else None
-        if port is None or not _runs(state_dir, name):
+        if port is None or not runs(state_dir, name):
             port = processes.usable_port(port, taken=ports)
         ports.add(port)
         places[name] = ServiceInfo(f"http://127.0.0.1:{port}", before.pid if before else 0)
@@ -256,7 +190,7 @@ def _start_workers(
 ) -> StackInfo:
     """Start the services and the sweep loop that do not run, and wait until all are ready."""
     # Before the first start: a start that is cut short is taken up again on the same ports.
-    _remember(state_dir, info)
+    remember(state_dir, info)
     environment = {**info.environment(), "PYTHONUNBUFFERED": "1"}
 
     def start(name: str, module: Sequence[str], **more: str) -> None:
@@ -279,21 +213,17 @@ def _start_workers(
         return ServiceInfo(url, pid)
 
     settled = time.monotonic()
-    if not _runs(state_dir, SWEEP):
+    if not runs(state_dir, SWEEP):
         progress("sweep: starting")
         start(SWEEP, ["crossdock", "sweep", "--loop"])
         settled += SWEEP_SETTLE_SECONDS
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
         running = dict(zip(SERVICES, pool.map(ensure_service, SERVICES), strict=True))
     time.sleep(max(0.0, settled - time.monotonic()))
-    processes.wait_ready(state_dir, SWEEP, partial(_runs, state_dir, SWEEP), timeout_seconds=5)
+    processes.wait_ready(state_dir, SWEEP, partial(runs, state_dir, SWEEP), timeout_seconds=5)
     info = replace(info, services=running)
-    _remember(state_dir, info)
+    remember(state_dir, info)
     return info
-
-
-def _runs(state_dir: Path, name: str) -> bool:
-    return processes.alive(state_dir, name) is not None
 
 
 def _stop_workers(state_dir: Path) -> list[str]:
@@ -317,24 +247,3 @@ def _ready(url: str) -> bool:
             return connection.getresponse().status == http.client.OK
         except (OSError, http.client.HTTPException):
             return False
-
-
-def _with_pids(state_dir: Path, info: StackInfo) -> StackInfo:
-    services = {}
-    for name, service in info.services.items():
-        identity = processes.recorded(state_dir, name)
-        services[name] = ServiceInfo(service.url, identity.pid if identity else service.pid)
-    return replace(info, services=services)
-
-
-def _remember(state_dir: Path, info: StackInfo) -> None:
-    """Keep the addresses, readable by their owner only: the database's password is among them."""
-    processes.write_private(state_dir / "stack.json", json.dumps(info.to_json(), indent=2))
-
-
-def _remembered(state_dir: Path) -> StackInfo | None:
-    try:
-        document = json.loads((state_dir / "stack.json").read_text(encoding="utf-8"))
-        return StackInfo.from_json(document)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crossdock.stack import local
+from crossdock.stack import local, running
 from crossdock.stack.errors import EmulatorMissingError, MySQLServerMissingError
 from shared.mysql.connect import Database, connect
 from shared.storage.gcs import GcsStorage
@@ -86,7 +86,7 @@ def collected() -> Iterator[Collector]:
         yield taking
 
 
-def started(state_dir: Path, collected: Collector) -> local.StackInfo:
+def started(state_dir: Path, collected: Collector) -> running.StackInfo:
     """The stack, all of it running: what an earlier test ended is started again."""
     try:
         with pytest.MonkeyPatch.context() as for_the_stack:
@@ -98,13 +98,13 @@ def started(state_dir: Path, collected: Collector) -> local.StackInfo:
 
 
 @pytest.fixture
-def stack(state_dir: Path, collected: Collector) -> local.StackInfo:
+def stack(state_dir: Path, collected: Collector) -> running.StackInfo:
     """The stack before a test that may end parts of it."""
     return started(state_dir, collected)
 
 
 @pytest.fixture
-async def database(stack: local.StackInfo) -> AsyncIterator[Database]:
+async def database(stack: running.StackInfo) -> AsyncIterator[Database]:
     """A look into the stack's database."""
     async with connect(stack.mysql_url, program_name="test") as opened:
         yield opened
@@ -112,7 +112,7 @@ async def database(stack: local.StackInfo) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def storage(
-    stack: local.StackInfo, monkeypatch: pytest.MonkeyPatch
+    stack: running.StackInfo, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[GcsStorage]:
     """The stack's bucket."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", stack.storage_emulator_host)
@@ -122,6 +122,6 @@ async def storage(
 
 
 @pytest.fixture
-def courier(stack: local.StackInfo, storage: GcsStorage, database: Database) -> Courier:
+def courier(stack: running.StackInfo, storage: GcsStorage, database: Database) -> Courier:
     """Brings drops to the stack, one after the other."""
     return Courier(stack, storage, database)

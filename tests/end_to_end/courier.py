@@ -9,7 +9,7 @@ from typing import Any
 
 from google.cloud.storage import Client
 
-from crossdock.stack import local
+from crossdock.stack import running
 from shared.mysql.connect import Database, connect
 from shared.storage.gcs import GcsStorage
 from tests.drops import Drop
@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 90
 class Courier:
     """Brings drops to the running stack and waits for what becomes of each."""
 
-    stack: local.StackInfo
+    stack: running.StackInfo
     storage: GcsStorage
     database: Database
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from google.cloud.storage import Bucket, Client
 
-from crossdock.stack import local
+from crossdock.stack import running
 from shared.contracts.model import contracts
 from shared.contracts.tables import Names
 from shared.mysql.connect import Database, Row
@@ -54,7 +54,7 @@ class Outcome:
         return {entity: counts[name] for entity, counts in self.told["entities"].items()}
 
 
-def upload(stack: local.StackInfo, deliveries: Iterable[Delivery]) -> None:
+def upload(stack: running.StackInfo, deliveries: Iterable[Delivery]) -> None:
     """Upload drops side by side, the manifest of each last."""
     bucket = Client(project=stack.project).bucket(stack.bucket)
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
@@ -72,7 +72,7 @@ def _upload(bucket: Bucket, delivery: Delivery) -> None:
     manifest.upload_from_string(delivery.manifest, content_type="application/json")
 
 
-def read_acks(stack: local.StackInfo) -> dict[str, dict[str, Any]]:
+def read_acks(stack: running.StackInfo) -> dict[str, dict[str, Any]]:
     """What partners find in the bucket, by the object's name."""
     client = Client(project=stack.project)
     blobs = client.list_blobs(stack.bucket, prefix="acks/")

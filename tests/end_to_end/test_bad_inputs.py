@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crossdock.cli.app import app
-from crossdock.stack import local
+from crossdock.stack import running
 from shared.errors import catalogue
 from shared.mysql.connect import connect
 from tests.end_to_end import test_bad_arrivals, test_bad_messages
@@ -75,7 +75,7 @@ def acks(
 
 
 @contextmanager
-def at_the_bucket_of(stack: local.StackInfo) -> Iterator[None]:
+def at_the_bucket_of(stack: running.StackInfo) -> Iterator[None]:
     """Clients that are made meanwhile talk to the stack's storage."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STORAGE_EMULATOR_HOST", stack.storage_emulator_host)
@@ -223,7 +223,7 @@ def test_a_manifest_that_is_too_large_is_never_downloaded(outcomes: dict[str, Ou
     "command", [["status"], ["report"], ["replay", "--from", "stager"]], ids=lambda words: words[0]
 )
 def test_who_asks_for_a_name_that_is_no_load_id_hears_that_there_is_no_such_load(
-    command: list[str], stack: local.StackInfo, monkeypatch: pytest.MonkeyPatch
+    command: list[str], stack: running.StackInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in stack.environment().items():
         monkeypatch.setenv(name, value)

@@ -13,7 +13,7 @@ import pytest
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.types import DeadLetterPolicy, PushConfig, RetryPolicy, Subscription
 
-from crossdock.stack import local
+from crossdock.stack import running
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.pubsub import PubSubBus
 from shared.events import Event, StageName, Topic
@@ -54,7 +54,7 @@ def envelope(data: bytes, **attributes: str) -> bytes:
 
 
 async def push(
-    stack: local.StackInfo, service: StageName, body: bytes, **headers: str
+    stack: running.StackInfo, service: StageName, body: bytes, **headers: str
 ) -> httpx.Response:
     """What a service answers to a push."""
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
@@ -173,7 +173,7 @@ async def test_a_message_that_no_stage_can_take_ends_as_a_dead_letter(
 
 
 @contextmanager
-def impatient_topic(stack: local.StackInfo) -> Iterator[str]:
+def impatient_topic(stack: running.StackInfo) -> Iterator[str]:
     """A topic whose messages the upserter gets, and which gives them up within moments."""
     topic = f"impatient-{uuid.uuid4().hex[:10]}"
     publisher, subscriber = PublisherClient(), SubscriberClient()
@@ -233,7 +233,7 @@ async def test_a_push_without_a_valid_token_is_turned_away_and_writes_nothing(
     assert await records(courier.database) == before | {"load_event": before["load_event"] + 1}
 
 
-def of_something_else(stack: local.StackInfo) -> dict[str, dict[str, str]]:
+def of_something_else(stack: running.StackInfo) -> dict[str, dict[str, str]]:
     """Notifications that tell of no manifest of this bucket."""
     ours = notification_of(stack.bucket, "imports/a/b/manifest.json", 1)
     return {

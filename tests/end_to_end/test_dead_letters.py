@@ -12,7 +12,7 @@ from google.pubsub_v1.types import DeadLetterPolicy, Subscription
 from typer.testing import CliRunner
 
 from crossdock.cli.app import app
-from crossdock.stack import local
+from crossdock.stack import running
 from shared.events import Event, Topic
 from shared.mysql.connect import Database
 
@@ -61,7 +61,7 @@ def give_up(project: str, event: Event) -> None:
 
 
 async def test_a_message_that_was_given_up_is_seen_and_published_again(
-    stack: local.StackInfo, database: Database, monkeypatch: pytest.MonkeyPatch
+    stack: running.StackInfo, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in stack.environment().items():
         monkeypatch.setenv(name, value)
@@ -92,7 +92,7 @@ async def test_a_message_that_was_given_up_is_seen_and_published_again(
 
 
 async def test_a_request_that_is_no_message_is_refused_and_seen(
-    stack: local.StackInfo, database: Database
+    stack: running.StackInfo, database: Database
 ) -> None:
     body = uuid.uuid4().hex.encode()
     async with httpx.AsyncClient() as client:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from crossdock.stack import local, processes
+from crossdock.stack import processes, running
 from shared.mysql.connect import MySQLAddress
 from tests.conftest import REPOSITORY
 
@@ -23,7 +23,7 @@ demo.STATE_DIR = Path(sys.argv.pop(1))
 sys.argv.append("demo")
 main()
 """
-PARTS = ("mysql", "pubsub", "storage", local.SWEEP, *local.SERVICES)
+PARTS = ("mysql", "pubsub", "storage", running.SWEEP, *running.SERVICES)
 
 
 def begin(state_dir: Path, **settings: str) -> subprocess.Popen[str]:

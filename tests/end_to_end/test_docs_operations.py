@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from crossdock.cli.app import app
 from crossdock.cli.errors import ExitCode
-from crossdock.stack import local
+from crossdock.stack import running
 from shared.mysql.connect import Database
 from tests.commands import commands
 from tests.drops import Drop
@@ -62,7 +62,7 @@ def expected(call: list[str]) -> set[int]:
 
 
 async def test_each_command_of_the_operations_pages_does_what_it_is_there_for(
-    stack: local.StackInfo, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: running.StackInfo, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in stack.environment().items():
         monkeypatch.setenv(name, value)

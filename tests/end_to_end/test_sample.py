@@ -4,11 +4,11 @@ import pytest
 from typer.testing import CliRunner
 
 from crossdock.cli.app import app
-from crossdock.stack import local
+from crossdock.stack import running
 
 
 def test_the_sample_goes_through_a_stack_that_runs_and_a_second_time_nothing_is_sent(
-    stack: local.StackInfo, monkeypatch: pytest.MonkeyPatch
+    stack: running.StackInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in stack.environment().items():
         monkeypatch.setenv(name, value)
@@ -24,7 +24,7 @@ def test_the_sample_goes_through_a_stack_that_runs_and_a_second_time_nothing_is_
 
 
 def test_a_real_bucket_is_not_for_samples(
-    stack: local.StackInfo, monkeypatch: pytest.MonkeyPatch
+    stack: running.StackInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in stack.environment().items():
         monkeypatch.setenv(name, value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from crossdock.stack import local
+from crossdock.stack import running
 from shared.bus.pubsub import PubSubBus
 from shared.events import StageName, Topic
 from shared.mysql.connect import Database, connect
@@ -126,7 +126,7 @@ async def test_a_flipped_byte_ends_failed_and_reported_with_production_untouched
 async def test_a_body_published_by_hand_reruns_the_upserter(
     storage: GcsStorage,
     database: Database,
-    stack: local.StackInfo,
+    stack: running.StackInfo,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", stack.pubsub_emulator_host)
@@ -158,7 +158,7 @@ async def test_a_service_killed_in_mid_load_and_started_again_ends_in_the_same_c
     service: StageName,
     storage: GcsStorage,
     database: Database,
-    stack: local.StackInfo,
+    stack: running.StackInfo,
     state_dir: Path,
     collected: Collector,
 ) -> None:

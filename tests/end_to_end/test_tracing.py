@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from crossdock.stack import local, processes
+from crossdock.stack import processes, running
 from shared.events import Topic
 from shared.gcs_notification import notification_of
 from shared.mysql.connect import Database
@@ -42,7 +42,7 @@ HOLD_BACK = """CREATE TRIGGER hold_back BEFORE INSERT ON outbox FOR EACH ROW
 
 
 @pytest.fixture
-async def troubled(courier: Courier, database: Database, stack: local.StackInfo) -> Delivery:
+async def troubled(courier: Courier, database: Database, stack: running.StackInfo) -> Delivery:
     """A load whose `staged` only the sweep could publish, and whose upsert was broken off once."""
     delivery = a_drop()
     load_id = delivery.drop.load_id
@@ -98,7 +98,7 @@ def all_came(collected: Collector, load_id: str) -> bool:
 
 
 async def test_a_load_is_one_trace_from_the_notification_to_the_report(
-    troubled: Delivery, collected: Collector, storage: GcsStorage, stack: local.StackInfo
+    troubled: Delivery, collected: Collector, storage: GcsStorage, stack: running.StackInfo
 ) -> None:
     load_id = troubled.drop.load_id
     collected.wait_for(lambda so_far: all_came(so_far, load_id))
@@ -133,7 +133,7 @@ async def test_a_load_is_one_trace_from_the_notification_to_the_report(
 
 
 async def test_every_file_entity_commit_and_notice_has_its_span_without_a_value_of_a_row(
-    courier: Courier, collected: Collector, stack: local.StackInfo
+    courier: Courier, collected: Collector, stack: running.StackInfo
 ) -> None:
     delivery = a_drop()
     drop, load_id = delivery.drop, delivery.drop.load_id
@@ -151,7 +151,7 @@ async def test_every_file_entity_commit_and_notice_has_its_span_without_a_value_
     assert named("file_read", "validator", "file") == files
     assert named("file_staged", "stager", "file") == files
     assert named("entity_written", "upserter", "entity") == list(HEADERS)
-    for stage in local.SERVICES:
+    for stage in running.SERVICES:
         assert named("committed", stage, "load_id") == [load_id]
     assert {"deliver ack", "deliver log"} <= {span.name for span in spans}
     password = stack.mysql_url.partition("@")[0].rpartition(":")[2]
@@ -163,14 +163,14 @@ async def test_every_file_entity_commit_and_notice_has_its_span_without_a_value_
 
 
 async def test_a_line_of_a_log_names_the_trace_of_its_load(
-    courier: Courier, collected: Collector, stack: local.StackInfo, state_dir: Path
+    courier: Courier, collected: Collector, stack: running.StackInfo, state_dir: Path
 ) -> None:
     delivery = a_drop()
     assert_reported(await courier.bring(delivery))
     load_id = delivery.drop.load_id
     collected.wait_for(lambda so_far: all_came(so_far, load_id))
     (trace_id,) = {span.trace_id for span in collected.of_load(load_id)}
-    for service in local.SERVICES:
+    for service in running.SERVICES:
         text = processes.log_file(state_dir, service).read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines()]
         (started,) = [
@@ -198,7 +198,7 @@ async def test_a_partners_mistake_is_no_error_in_log_or_trace(
     assert not [span for span in spans if span.failed]
     (run,) = [span for span in spans if span.name == "run validator"]
     assert run.attributes["crossdock.code"] == "file.checksum_mismatch"
-    for service in local.SERVICES:
+    for service in running.SERVICES:
         text = processes.log_file(state_dir, service).read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines() if load_id in line]
         assert {line["severity"] for line in lines} <= {"INFO"}
@@ -227,7 +227,7 @@ async def test_every_metric_that_comes_stands_on_the_page_with_unit_and_attribut
     rows = [point for point in collected.points if point.metric == "crossdock.rows"]
     assert {point.attributes["entity"] for point in rows} == set(HEADERS)
     durations = [one for one in collected.points if one.metric == "crossdock.stage.duration"]
-    assert {point.service for point in durations} == set(local.SERVICES)
+    assert {point.service for point in durations} == set(running.SERVICES)
     assert Topic.REPORTED in {
         point.attributes["state"] for point in collected.points if point.metric == "crossdock.loads"
     }
@@ -239,7 +239,7 @@ def gauges() -> set[str]:
 
 
 async def test_a_service_that_is_told_to_stop_sends_what_it_has_left(
-    stack: local.StackInfo, tmp_path: Path
+    stack: running.StackInfo, tmp_path: Path
 ) -> None:
     port = processes.usable_port()
     with collector() as taking, (tmp_path / "log").open("wb") as log:

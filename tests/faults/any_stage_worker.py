@@ -6,9 +6,9 @@ import signal
 from crossdock.pipeline import STAGES
 from shared.bus.port import Answer, Message
 from shared.bus.pull import pull
+from shared.cloud_parts import close_parts, connect_parts
 from shared.events import SUBSCRIPTIONS
 from shared.logs import set_up_logs
-from shared.service import close_parts, connect_parts
 from shared.settings import load_settings
 from shared.stage import Parts, Stage, run_stage
 

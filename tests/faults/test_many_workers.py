@@ -14,10 +14,10 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
 from crossdock.stack import storage_emulator as emulator
 from crossdock.stack import topology
+from shared.cloud_parts import close_parts, connect_parts
 from shared.events import SUBSCRIPTIONS, Topic
 from shared.gcs_notification import notification_of
 from shared.mysql.connect import connect
-from shared.service import close_parts, connect_parts
 from shared.settings import load_settings
 from shared.stage import Parts
 from shared.sweep import sweep

@@ -15,6 +15,7 @@ import pytest
 
 from crossdock.stack import local, mysql_server, processes
 from crossdock.stack.errors import EmulatorMissingError, StackError
+from crossdock.stack.running import StackInfo, find_running
 from shared.events import SUBSCRIPTIONS
 from shared.settings import SettingsError
 
@@ -62,7 +63,7 @@ def pids(state_dir: Path) -> dict[str, int | None]:
 
 
 def test_a_stack_that_was_never_started_is_not_found_and_can_be_stopped(tmp_path: Path) -> None:
-    assert local.find_running(tmp_path / "none") is None
+    assert find_running(tmp_path / "none") is None
     assert local.down(tmp_path / "none") == []
 
 
@@ -97,10 +98,10 @@ def test_all_parts_start_and_a_second_start_changes_nothing(
     }
     assert set(document["services"]) == set(SUBSCRIPTIONS)
     assert document["services"]["stager"]["pid"] == running["stager"]
-    assert local.StackInfo.from_json(document) == info
+    assert StackInfo.from_json(document) == info
     assert local.up(state_dir, working_copy) == info
     assert pids(state_dir) == running
-    assert local.find_running(state_dir) == info
+    assert find_running(state_dir) == info
     assert (state_dir / "stack.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -147,7 +148,7 @@ def test_a_stop_keeps_the_data_and_a_purge_drops_it(state_dir: Path, working_cop
     mysql_server.create_database(info.mysql_url, "kept")
     assert set(local.down(state_dir)) == set(pids(state_dir))
     assert set(pids(state_dir).values()) == {None}
-    assert local.find_running(state_dir) is None
+    assert find_running(state_dir) is None
     again = local.up(state_dir, working_copy)
     assert again.environment() == info.environment()
     with pytest.raises(Exception, match="database exists"):

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from crossdock.cli.ledger_view import situation
-from crossdock.stack import local, mysql_server, processes, pubsub_emulator, storage_emulator
+from crossdock.stack import (
+    mysql_server,
+    processes,
+    pubsub_emulator,
+    running,
+    storage_emulator,
+)
 from services.upserter.gate import MOST_PATIENCES
 from shared.ledger.arrivals import ArrivalVerdict
 from shared.ledger.delivery import Verdict
@@ -157,10 +163,10 @@ def test_times_and_numbers_are_those_of_the_settings() -> None:
 
 
 def test_the_logs_of_the_local_stack_lie_where_the_page_says(tmp_path: Path) -> None:
-    place = processes.log_file(local.default_state_dir(tmp_path), "{name}")
+    place = processes.log_file(running.default_state_dir(tmp_path), "{name}")
     sentence = next(one for one in PROSE.split(". ") if str(place.relative_to(tmp_path)) in one)
     parts = (mysql_server, pubsub_emulator, storage_emulator)
-    names = [*local.SERVICES, local.SWEEP, *(part.PROCESS for part in parts)]
+    names = [*running.SERVICES, running.SWEEP, *(part.PROCESS for part in parts)]
     assert quoted(sentence)[1:] == names
 
 
