@@ -92,6 +92,23 @@ async def test_a_milestone_moves_the_state_and_writes_the_next_event_with_the_wo
     assert sent == {"topic": "staged", "run": 1, "published_at": None}
 
 
+async def test_a_worker_that_dies_right_after_its_commit_has_left_the_next_event(
+    ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_room: str, step: str, **_where: str) -> None:
+        if step == "committed":
+            raise KeyboardInterrupt
+
+    await new_load(database, State.VALIDATED)
+    claim = await claimed(ledger, event("stager"))
+    monkeypatch.setattr("shared.ledger.mysql.passed", die)
+    with pytest.raises(KeyboardInterrupt):
+        async with ledger.connect(claim) as own, ledger.milestone(claim, own):
+            pass
+    assert await database.fetch_value("SELECT state FROM load_ledger") == "staged"
+    assert await database.fetch_value("SELECT topic FROM outbox") == "staged"
+
+
 async def test_a_worker_whose_fence_was_passed_leaves_nothing_behind(
     ledger: Ledger, database: Database
 ) -> None:
