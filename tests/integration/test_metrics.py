@@ -1,10 +1,11 @@
-"""What a pass of the sweep shows in the metrics, where somebody takes them."""
+"""What the reporter counts and the sweep shows, where somebody takes metrics."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from services.reporter import stage as reporter
 from shared.bus.memory import MemoryBus
 from shared.dead_letters import take_letter
 from shared.errors import TransientFault
@@ -16,10 +17,10 @@ from shared.sweep import sweep
 from shared.telemetry import backlog
 from shared.telemetry.backlog import read_backlog
 from shared.telemetry.metrics import Backlog
-from tests.drops import Drop
+from tests.drops import ROWS, Drop
 from tests.integration.test_dead_letters import dead
 from tests.integration.test_outbox import LameBus
-from tests.loads import run
+from tests.loads import replay, run
 
 
 @pytest.fixture
@@ -81,3 +82,21 @@ async def test_where_nobody_takes_metrics_nobody_looks(
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
     await sweep(parts)
     assert shown == []
+
+
+async def test_rows_are_counted_with_the_run_that_applied_them_and_not_when_told_again(
+    parts: Parts, bucket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[str, str, int]] = []
+    monkeypatch.setattr(reporter, "count_rows", lambda *what: counted.append(what))
+    drop = Drop()
+    drop.write(bucket_dir)
+    await run(parts, drop)
+    rows = {entity: len(rows) for entity, rows in ROWS.items()}
+    assert {entity: n for entity, outcome, n in counted if outcome == "inserted"} == rows
+    assert sum(n for _, _, n in counted) == sum(rows.values())
+    counted.clear()
+    await replay(parts, Topic.UPSERTED, drop.load_id)
+    assert counted == []
+    await replay(parts, Topic.STAGED, drop.load_id)
+    assert {entity: n for entity, outcome, n in counted if outcome == "unchanged"} == rows
