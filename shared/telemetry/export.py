@@ -20,7 +20,8 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from shared.telemetry.tracing import first_trace_id
 from shared.version import VERSION
 
-# For as long as nobody says otherwise; twice of it is well within the 10 s that Cloud Run gives.
+# For as long as nobody says otherwise. A process may need twice of it at its end, when whatever it
+# had in hand is given back.
 REQUEST_SECONDS = "2"
 
 
