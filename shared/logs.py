@@ -6,12 +6,13 @@ form that Error Reporting groups by; whatever else goes wrong is at most an erro
 
 import logging
 import sys
-from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
 from opentelemetry import trace
 from structlog.types import EventDict, Processor
+
+from shared.version import VERSION
 
 REPORTED_ERROR: Final = (
     "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
@@ -63,7 +64,7 @@ def _in_trace_of(project: str | None) -> Processor:
 def _for_cloud_logging(service: str) -> Processor:
     reported = {
         "@type": REPORTED_ERROR,
-        "serviceContext": {"service": service, "version": version("crossdock")},
+        "serviceContext": {"service": service, "version": VERSION},
     }
 
     def shaped(_logger: object, method: str, event: EventDict) -> EventDict:

@@ -76,7 +76,10 @@ async def publish_due(url: str, bus: Bus, bucket: str) -> int:
     published = 0
     faults: dict[str, TransientFault] = {}
     async with connect(url, program_name="crossdock:outbox") as database:
-        for row in await database.fetch_all(SQL["unpublished"], {"bucket": bucket}):
+        rows = await database.fetch_all(SQL["unpublished"], {"bucket": bucket})
+        if rows:
+            await database.execute(SQL["hold_briefly"])
+        for row in rows:
             if row["topic"] in faults:
                 continue
             try:

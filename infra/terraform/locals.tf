@@ -29,10 +29,13 @@ locals {
 }
 
 resource "google_project_service" "this" {
-  for_each = toset([
-    "artifactregistry", "cloudscheduler", "compute", "dns", "iam", "logging", "monitoring", "pubsub",
-    "run", "secretmanager", "servicenetworking", "sqladmin", "storage",
-  ])
+  for_each = setunion(
+    [
+      "artifactregistry", "cloudscheduler", "compute", "dns", "iam", "logging", "monitoring", "pubsub",
+      "run", "secretmanager", "servicenetworking", "sqladmin", "storage",
+    ],
+    length(local.collectors) == 0 ? [] : ["cloudtrace", "telemetry"],
+  )
 
   service            = "${each.key}.googleapis.com"
   disable_on_destroy = false

@@ -17,6 +17,9 @@ locals {
         { CROSSDOCK_EMAIL_TO = join(",", var.notices.email_to) },
         var.notices.email_from == null ? {} : { CROSSDOCK_EMAIL_FROM = var.notices.email_from },
       ) : {},
+      length(local.collectors) > 0 && contains(local.services, workload) ? {
+        OTEL_EXPORTER_OTLP_ENDPOINT = "http://localhost:4318"
+      } : {},
       var.settings,
     )
   }
@@ -68,8 +71,9 @@ resource "google_cloud_run_v2_service" "this" {
       }
 
       resources {
-        limits            = local.limits
-        cpu_idle          = true
+        limits = local.limits
+        # Traces leave between two requests, too.
+        cpu_idle          = length(local.collectors) == 0
         startup_cpu_boost = true
       }
 
@@ -118,6 +122,19 @@ resource "google_cloud_run_v2_service" "this" {
         content {
           name       = volume_mounts.key
           mount_path = volume_mounts.value.folder
+        }
+      }
+    }
+
+    dynamic "containers" {
+      for_each = local.collectors
+      content {
+        name  = "collector"
+        image = containers.value
+
+        resources {
+          limits   = local.limits
+          cpu_idle = false
         }
       }
     }

@@ -161,6 +161,21 @@ variable "operations_page" {
   }
 }
 
+variable "collector_image" {
+  description = <<-EOT
+    The image of an OpenTelemetry collector, by digest, with its configuration in it: it takes OTLP
+    over HTTP at localhost:4318. Without it nothing is traced. With it a service has its processor
+    outside of requests too, which costs more.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collector_image == null || can(regex("@sha256:[0-9a-f]{64}$", var.collector_image))
+    error_message = "collector_image names a digest: REGION-docker.pkg.dev/PROJECT/crossdock/collector@sha256:…"
+  }
+}
+
 variable "settings" {
   description = "Further settings of every service by their names in the environment; see docs/settings.md."
   type        = map(string)

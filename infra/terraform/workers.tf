@@ -62,6 +62,18 @@ resource "google_cloud_run_v2_worker_pool" "this" {
       }
     }
 
+    dynamic "containers" {
+      for_each = local.collectors
+      content {
+        name  = "collector"
+        image = containers.value
+
+        resources {
+          limits = local.limits
+        }
+      }
+    }
+
     dynamic "volumes" {
       for_each = local.mounted_files
       content {

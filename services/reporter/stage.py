@@ -163,6 +163,9 @@ async def _store(database: Database, made: Report) -> None:
 
 
 def _count_rows(made: Report) -> None:
+    """Count what a run did; one that only told of an earlier one again has done nothing."""
+    if made.failure is None and made.run != made.applied_run:
+        return
     for entity, counts in made.entities.items():
         for outcome, rows in counts.outcomes.items():
             count_rows(entity, outcome, rows)

@@ -6,7 +6,6 @@ not keep it from ending, so a request has little time if the environment gives i
 
 import os
 import uuid
-from importlib.metadata import version
 
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -19,8 +18,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from shared.telemetry.tracing import first_trace_id
+from shared.version import VERSION
 
-# For as long as nobody says otherwise; twice of it is well within the 10 s that Cloud Run gives.
+# For as long as nobody says otherwise. A process may need twice of it at its end, when whatever it
+# had in hand is given back.
 REQUEST_SECONDS = "2"
 
 
@@ -48,7 +49,7 @@ def resource_of(service: str) -> Resource:
         {
             "service.namespace": "crossdock",
             "service.name": service,
-            "service.version": version("crossdock"),
+            "service.version": VERSION,
             "service.instance.id": str(uuid.uuid4()),
         }
     )

@@ -29,7 +29,7 @@ _runs_rejected = _meter.create_counter(
     "crossdock.runs.rejected", unit="{run}", description="Runs that a partner's fault ended"
 )
 _rows = _meter.create_counter(
-    "crossdock.rows", unit="{row}", description="What became of the rows of reported runs"
+    "crossdock.rows", unit="{row}", description="What runs did with their rows"
 )
 _leases_lost = _meter.create_counter(
     "crossdock.leases.lost", unit="{lease}", description="Workers that found their load taken over"
@@ -91,7 +91,7 @@ def count_rejection(stage: StageName, code: str) -> None:
 
 
 def count_rows(entity: str, outcome: str, rows: int) -> None:
-    """A run that is reported had so many rows of an entity with this outcome."""
+    """A run had so many rows of an entity with this outcome."""
     _rows.add(rows, {"entity": entity, "outcome": outcome})
 
 

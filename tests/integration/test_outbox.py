@@ -12,6 +12,7 @@ from services.upserter.stage import STAGE as UPSERTER
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Answer, Message
+from shared.bus.pubsub import PUBLISH_SECONDS
 from shared.clock import now
 from shared.errors import TransientFault, Waiting
 from shared.events import Event, Topic
@@ -29,6 +30,11 @@ from tests.upserts import family, stage
 
 DUE = "SELECT load_id FROM outbox WHERE published_at IS NULL ORDER BY load_id"
 PATIENCE_SECONDS = 10
+SILENCE = """SELECT v.VARIABLE_VALUE FROM performance_schema.variables_by_thread v
+JOIN performance_schema.threads t USING (THREAD_ID)
+JOIN performance_schema.session_connect_attrs a ON a.PROCESSLIST_ID = t.PROCESSLIST_ID
+WHERE t.PROCESSLIST_DB = DATABASE() AND a.ATTR_VALUE = 'crossdock:outbox'
+    AND v.VARIABLE_NAME = 'wait_timeout'"""
 
 
 class LameBus(MemoryBus):
@@ -151,6 +157,16 @@ async def test_two_that_publish_at_once_send_each_event_once(
         assert await publish_due(ledger.url, other, "drops") == 1
         assert other.sent == [(Topic.STAGED, "M")]
     assert not await database.fetch_all(DUE)
+
+
+async def test_a_process_that_froze_holds_its_event_hardly_longer_than_the_bus_may_take(
+    ledger: Ledger, database: Database
+) -> None:
+    await new_load(database, State.VALIDATED)
+    await finish(ledger, await claimed(ledger, event("stager")))
+    async with bus_in_mid_send(ledger.url, count=1):
+        seconds = await database.fetch_value(SILENCE)
+    assert PUBLISH_SECONDS < int(seconds) <= PUBLISH_SECONDS + PATIENCE_SECONDS
 
 
 async def test_a_load_whose_event_was_deleted_is_woken_with_a_new_one(

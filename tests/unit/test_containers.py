@@ -1,6 +1,7 @@
 """docker-compose.yml as Compose itself reads it, and the Dockerfile that it builds."""
 
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -15,6 +16,7 @@ import pytest
 from crossdock.stack import local, prepare, storage_emulator
 from shared.events import SUBSCRIPTIONS, Topic
 from shared.settings import load_settings
+from shared.version import VERSION as VERSION_TOLD
 from shared.worker import STOP_SECONDS
 from tests.conftest import missing
 from tests.pages import ROOT, page
@@ -43,16 +45,25 @@ def compose() -> list[str]:
     return ["docker", "compose"]
 
 
-@pytest.fixture(scope="module")
-def parts() -> Parts:
+def read_parts(**environment: str) -> Parts:
     """Every part of the containers' system, by its name, with all that was inherited."""
     command = [*compose(), "--file", str(ROOT / "docker-compose.yml"), "--profile", "sample"]
     done = subprocess.run(
-        [*command, "config", "--format", "json"], capture_output=True, text=True, check=False
+        [*command, "config", "--format", "json"],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     read: Parts = json.loads(done.stdout)["services"]
     return read
+
+
+@pytest.fixture(scope="module")
+def parts() -> Parts:
+    """The parts as they are without anything set."""
+    return read_parts()
 
 
 def test_the_parts_are_the_local_stacks_and_nothing_is_left_out(parts: Parts) -> None:
@@ -69,6 +80,14 @@ def test_one_image_is_built_once_and_named_by_the_version(parts: Parts) -> None:
     assert [name for name in parts if "build" in parts[name]] == ["init"]
     assert f"ARG VERSION={VERSION}\n" in DOCKERFILE
     assert 'org.opencontainers.image.version="${VERSION}"' in DOCKERFILE
+
+
+def test_what_runs_tells_the_version_of_its_image_and_asks_no_package_for_it() -> None:
+    assert VERSION_TOLD == VERSION
+    modules = [path for room in copied() for path in (ROOT / room).rglob("*.py")]
+    assert len(modules) > 100
+    asking = [path for path in modules if "importlib.metadata" in path.read_text(encoding="utf-8")]
+    assert asking == [], "the image installs what crossdock needs, and not crossdock"
 
 
 def test_every_image_that_is_not_ours_says_its_version(parts: Parts) -> None:
@@ -90,6 +109,12 @@ def test_what_is_ours_runs_as_nobody_on_a_file_system_that_cannot_be_written(
     assert part["cap_drop"] == ["ALL"]
     assert part["security_opt"] == ["no-new-privileges:true"]
     assert not part.get("privileged")
+
+
+def copied() -> set[str]:
+    """The files and folders of the working copy that the image is made of."""
+    sources = re.findall(r"^COPY (?!--from)(\S+)", DOCKERFILE, re.MULTILINE)
+    return {Path(each).parts[0] for each in sources}
 
 
 def conditions(part: dict[str, Any]) -> dict[str, str]:
@@ -154,6 +179,13 @@ def test_the_settings_are_such_as_the_services_take_and_name_parts_that_are_ther
     assert account.items() <= parts["mysql"]["environment"].items()
 
 
+def test_traces_go_where_the_shell_says_and_nowhere_by_default(parts: Parts) -> None:
+    name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    assert {parts[one]["environment"][name] for one in OURS} == {""}
+    told = read_parts(**{name: "http://collector:4318"})
+    assert {told[one]["environment"][name] for one in OURS} == {"http://collector:4318"}
+
+
 def test_init_is_the_local_stacks_own_and_points_at_every_service(parts: Parts) -> None:
     python, flag, module, *urls = parts["init"]["command"]
     assert (python, flag, module) == ("python", "-m", prepare.__name__)
@@ -194,7 +226,6 @@ def test_the_image_has_a_command_for_each_service_that_ends_in_time() -> None:
 
 
 def test_docker_is_given_what_the_image_is_made_of_and_nothing_else() -> None:
-    copied = re.findall(r"^COPY (?!--from)(\S+)", DOCKERFILE, re.MULTILINE)
     given = re.findall(r"^!(\S+)", page(".dockerignore"), re.MULTILINE)
-    assert {Path(each).parts[0] for each in copied} == set(given)
+    assert copied() == set(given)
     assert "\n*\n" in page(".dockerignore")

@@ -1,5 +1,8 @@
 """The context of a trace on its way through messages, where nothing is exported."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from shared.bus.port import Message
 from shared.gcs_notification import notification_of
 from shared.telemetry import tracing
+from tests.pages import ROOT
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"
@@ -62,3 +66,24 @@ def test_the_trace_of_a_manifest_follows_from_its_generation_alone() -> None:
     ids = {tracing.trace_of_generation(notification_of(*other)) for other in others}
     assert len(ids | {first}) == 4
     assert 0 < first < 2**128
+
+
+def test_where_nothing_is_exported_a_process_has_neither_the_sdk_nor_a_thread_of_it() -> None:
+    program = """
+import sys, threading
+import shared.service
+from shared.telemetry.start import start_telemetry, stop_telemetry
+start_telemetry("stager")
+stop_telemetry()
+print([name for name in sys.modules if name.startswith("opentelemetry.sdk")])
+print(threading.active_count())
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "[]\n1\n"

@@ -173,3 +173,68 @@ run "images_are_kept_under_tags_that_never_move" {
     error_message = "there may be no older image to go back to"
   }
 }
+
+run "without_a_collector_nothing_is_traced_and_a_service_rests_between_requests" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for one in google_cloud_run_v2_service.this :
+      length(one.template[0].containers) == 1
+      && one.template[0].containers[0].resources[0].cpu_idle
+      && !contains(one.template[0].containers[0].env[*].name, "OTEL_EXPORTER_OTLP_ENDPOINT")
+    ])
+    error_message = "a service exports to nobody, or pays for a processor that it has no use of"
+  }
+  assert {
+    condition     = length(google_project_iam_member.collector) == 0
+    error_message = "a service may write traces though it has none"
+  }
+}
+
+run "a_collector_stands_beside_every_service_and_pull_worker" {
+  command = plan
+
+  variables {
+    collector_image = "europe-west1-docker.pkg.dev/example/crossdock/collector@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+    pull_workers    = ["stager"]
+  }
+
+  assert {
+    condition = alltrue([
+      for one in concat(values(google_cloud_run_v2_service.this), values(google_cloud_run_v2_worker_pool.this)) :
+      one.template[0].containers[*].image == tolist([var.image, var.collector_image])
+      && one([for each in one.template[0].containers[0].env : each.value if each.name == "OTEL_EXPORTER_OTLP_ENDPOINT"]) == "http://localhost:4318"
+    ])
+    error_message = "a service or a pull worker has no collector, or does not know where it is"
+  }
+  assert {
+    condition     = alltrue(flatten([for one in google_cloud_run_v2_service.this : [for each in one.template[0].containers : !each.resources[0].cpu_idle]]))
+    error_message = "a service cannot send its traces between two requests"
+  }
+  assert {
+    condition     = alltrue([for one in google_cloud_run_v2_service.this : length([for each in one.template[0].containers : each if length(each.ports) > 0]) == 1])
+    error_message = "more than one container of a service takes requests"
+  }
+  assert {
+    condition = toset([for one in google_project_iam_member.collector : "${one.member} ${one.role}"]) == toset([
+      for pair in setproduct(["validator", "stager", "upserter", "reporter"], ["roles/cloudtrace.agent", "roles/monitoring.metricWriter"]) :
+      "${google_service_account.workload[pair[0]].member} ${pair[1]}"
+    ])
+    error_message = "a service may not write its traces and metrics, or may do more"
+  }
+  assert {
+    condition     = length(setsubtract(["cloudtrace", "telemetry"], keys(google_project_service.this))) == 0
+    error_message = "the project takes no traces"
+  }
+}
+
+run "a_collector_without_a_digest_is_refused" {
+  command = plan
+
+  variables {
+    collector_image = "europe-west1-docker.pkg.dev/example/crossdock/collector:latest"
+  }
+
+  expect_failures = [var.collector_image]
+}
