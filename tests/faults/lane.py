@@ -23,7 +23,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from crossdock.stack import mysql_server, processes, storage_emulator, topology
 from shared.events import SUBSCRIPTIONS, Topic
 from shared.ledger.states import State
-from shared.mysql.connect import Database, connect
+from shared.mysql.connect import Database, connect, redone
 from shared.mysql.migrate import migrate
 from tests.drops import Drop
 from tests.faults.strike import StrikeOrder
@@ -110,7 +110,7 @@ class Lane:
         objects = self.folder / "storage" / "objects" / BUCKET
         for entry in objects.iterdir():
             shutil.rmtree(entry)
-        await self._delete_rows()
+        await redone(self._delete_rows)  # a statement of a process that was killed may still run
         await self.start(*PROGRAMS)
         await self.subscribe()
 
@@ -216,10 +216,9 @@ class Lane:
 
     async def let_notice_leases_run_out(self) -> None:
         """Bring the hour nearer at which a notice that was not given is tried again."""
+        sooner = "UPDATE notification SET next_attempt_at = NOW(6) WHERE delivered_at IS NULL"
         async with self.database() as database:
-            await database.execute(
-                "UPDATE notification SET next_attempt_at = NOW(6) WHERE delivered_at IS NULL"
-            )
+            await redone(lambda: database.execute(sooner))
 
     async def end_processes(self) -> None:
         """End all processes of the lane by kill -9."""
