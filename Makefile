@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test infra-test faults mutants proof containers lint format lock clean
+.PHONY: help setup demo test infra-test faults mutants proof bench bench-small containers lint format lock clean
 
 help: ## list every target
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
@@ -18,7 +18,7 @@ demo: setup ## set up, start the local stack, take the sample drop from upload t
 
 # Whoever passes options on wants some tests of the code, and not the infrastructure's beside them.
 test: setup $(if $(ARGS),,infra-test) ## set up and run the tests against the real parts (ARGS='-k lease' passes options on)
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 infra-test: setup ## Terraform's engine and checkov over infra/terraform, without a network
 	@sh tests/infra/setup.sh
@@ -32,6 +32,12 @@ mutants: setup ## seed bugs, one at a time, and see that each is caught (ARGS='-
 
 proof: setup ## the long comparisons and giants, whole, with their totals (ARGS='--seed 7')
 	@$(PYTHON) -m tests.proof $(ARGS)
+
+bench: setup ## whole loads against LOAD DATA alone, at 220 k and 2.2 M rows (ARGS='--rows 11000000')
+	@$(PYTHON) -m benchmarks $(ARGS)
+
+bench-small: setup ## small drops through the whole stack: alone, at once, beside a large one
+	@$(PYTHON) -m benchmarks.small_drops $(ARGS)
 
 containers: setup ## build the image and run the whole system in containers (needs Docker)
 	@$(PYTHON) -m tests.containers

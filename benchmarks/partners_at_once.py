@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.whole_load import EPOCH
+from benchmarks.loads import EPOCH
 from crossdock.pack import pack
 from crossdock.stack import mysql_server
 from infra.local.sample import generate

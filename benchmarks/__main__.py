@@ -1,0 +1,174 @@
+"""`make bench`: whole loads against the yardstick, paired and repeated, on their own server."""
+
+import argparse
+import asyncio
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pymysql
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.loads import PARTNER, Run, take, write_drop
+from benchmarks.yardstick import load_raw
+from crossdock.stack import mysql_server
+from shared.mysql.connect import MySQLAddress
+from shared.mysql.migrate import migrate
+
+CUSTOMERS_OF_ROWS: Final = 11.05
+CASES: Final = ("first", "again", "changed")
+TITLES: Final = {
+    "first": "first load",
+    "again": "the same data as a new load",
+    "changed": "5 % changed",
+}
+GOALS: Final = {"first": (5.0, 6.5), "again": (2.0, 3.5), "changed": (2.5, 4.0)}
+MOST_BYTES: Final = 150_000_000
+REPEATS: Final = {220_000: 5, 2_200_000: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The yardstick and the three loads, one after the other in a database of their own."""
+
+    yardstick_seconds: float
+    runs: dict[str, Run]
+
+    def ratio(self, case: str) -> float:
+        """Seconds of a load, in yardsticks."""
+        return self.runs[case].seconds / self.yardstick_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The rounds of one size."""
+
+    rows: int
+    rounds: list[Round]
+
+    def median_ratio(self, case: str) -> float:
+        """The middle one of the rounds' ratios."""
+        return statistics.median(one.ratio(case) for one in self.rounds)
+
+    def median_run(self, case: str) -> Run:
+        """The run of the round with that ratio, or the one just above it."""
+        ordered = sorted(self.rounds, key=lambda one: one.ratio(case))
+        return ordered[len(ordered) // 2].runs[case]
+
+    def peak_bytes(self) -> int:
+        """The most memory that any of the runs had."""
+        return max(run.peak_bytes for one in self.rounds for run in one.runs.values())
+
+    def is_acceptable(self) -> bool:
+        """Whether every ratio and the memory are within what is promised."""
+        ratios = all(self.median_ratio(case) <= GOALS[case][1] for case in CASES)
+        return ratios and self.peak_bytes() <= MOST_BYTES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure each size; 1 if a ratio or the memory is not acceptable."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rows", type=int, action="append", help="about so many; repeatable")
+    parser.add_argument("--repeats", type=int, help="rounds of each size")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args(arguments)
+    sizes = []
+    with _server() as (url, folder):
+        for rows in options.rows or REPEATS:
+            repeats = options.repeats or REPEATS.get(rows, 1)
+            sizes.append(_measure(url, folder, rows, repeats))
+            if not options.json:
+                show(sizes[-1])
+    if options.json:
+        sys.stdout.write(json.dumps([_told(size) for size in sizes], indent=2) + "\n")
+    return 0 if all(size.is_acceptable() for size in sizes) else 1
+
+
+@contextmanager
+def _server() -> Iterator[tuple[str, Path]]:
+    with tempfile.TemporaryDirectory(prefix="crossdock-bench-") as name:
+        folder = Path(name)
+        try:
+            yield mysql_server.ensure_started(folder / "stack", progress=_say).url, folder
+        finally:
+            mysql_server.stop(folder / "stack")
+
+
+def _measure(url: str, folder: Path, about_rows: int, repeats: int) -> Size:
+    drops = folder / "bucket" / "imports" / PARTNER
+    customers = max(1, round(about_rows / CUSTOMERS_OF_ROWS))
+    rows = 0
+    for minute, case in enumerate(CASES):
+        _say(f"{about_rows:,} rows: writing the drop {case}")
+        version = 2 if case == "changed" else 1
+        rows = write_drop(drops, case, customers, minute=minute, version=version)
+    rounds = []
+    for number in range(1, repeats + 1):
+        _say(f"{rows:,} rows: round {number} of {repeats}")
+        rounds.append(_round(url, drops))
+    shutil.rmtree(drops)
+    return Size(rows, rounds)
+
+
+def _round(url: str, drops: Path) -> Round:
+    database = MySQLAddress.parse(url).database
+    with pymysql.connect(**MySQLAddress.parse(url).arguments()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"DROP DATABASE `{database}`")
+        cursor.execute(f"CREATE DATABASE `{database}`")
+    asyncio.run(migrate(url))
+    yardstick_seconds = load_raw(url, drops / "first")
+    return Round(yardstick_seconds, {case: take(url, drops / case) for case in CASES})
+
+
+def show(size: Size) -> None:
+    """Print what was measured of one size."""
+    yardstick = statistics.median(one.yardstick_seconds for one in size.rounds)
+    rate = f"{size.rows / yardstick:,.0f} rows/s"
+    title = (
+        f"{size.rows:,} rows, medians of {len(size.rounds)}; LOAD DATA alone {yardstick:.2f} s, "
+    )
+    table = Table(title=title + rate)
+    stages = list(size.median_run("first").stages)
+    for heading in ("", "seconds", "x yardstick", "goal", *stages, "peak memory"):
+        table.add_column(heading, justify="right")
+    for case in CASES:
+        run = size.median_run(case)
+        speeds = (f"{size.rows / run.stages[stage]:,.0f} rows/s" for stage in stages)
+        table.add_row(
+            TITLES[case],
+            f"{run.seconds:.2f}",
+            f"{size.median_ratio(case):.2f}",
+            f"{GOALS[case][0]:.1f}",
+            *speeds,
+            f"{run.peak_bytes / 1e6:.0f} MB",
+        )
+    console = Console(width=160)
+    console.print(table)
+    for case in CASES:
+        console.print(f"Where the time of {TITLES[case]} went, in statements:")
+        for statement, times, seconds in size.median_run(case).statements:
+            console.print(f"  {seconds:8.2f} s  {times:6} x  {statement[:120]}", highlight=False)
+
+
+def _told(size: Size) -> dict[str, Any]:
+    ratios = {case: size.median_ratio(case) for case in CASES}
+    rounds = [asdict(one) for one in size.rounds]
+    return {"rows": size.rows, "ratios": ratios, "peak_bytes": size.peak_bytes(), "rounds": rounds}
+
+
+def _say(line: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"bench: {line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
