@@ -8,7 +8,7 @@ ARGS ?=
 
 help: ## list every target
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
-	  awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	  awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: ## the set-up alone: .venv with the pinned packages, .venv/bin/crossdock, the MySQL server
 	@sh crossdock/stack/setup.sh

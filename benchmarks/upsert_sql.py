@@ -133,7 +133,7 @@ async def upsert(
     """Seconds by statement of one upsert without its ledger."""
     timed = TimedDatabase(database, plans)
     began = time.perf_counter()
-    prepared = await prepare(timed, plans, attempt)
+    prepared = await prepare((timed,), plans, attempt)
     async with timed.transaction():
         await take_gate(timed, attempt, prepared.epoch)
         await write(timed, plans, attempt, prepared)

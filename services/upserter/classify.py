@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -12,9 +13,10 @@ from services.upserter.identity import Contested, hashed_id, yielding
 from services.upserter.plan import EntityPlan
 from shared.errors import TransientFault
 from shared.mysql.connect import Database
+from shared.mysql.side_by_side import side_by_side
 
 ROWS_A_DELETE: Final = 50_000
-ROWS_A_CLASSIFY: Final = 50_000
+ROWS_A_CLASSIFY: Final = 25_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Survey:
 
 
 async def prepare(
-    database: Database,
+    databases: Sequence[Database],
     plans: Sequence[EntityPlan],
     attempt: Attempt,
     seeks_collisions: bool = False,
@@ -38,7 +40,7 @@ async def prepare(
     was rejected is told from an orphan.
 
     Args:
-        database: a connection in autocommit.
+        databases: connections in autocommit, which share the work.
         plans: the statements of each entity.
         attempt: whose rows, and under which fence.
         seeks_collisions: look for new keys whose ids production holds for other keys. Writing such
@@ -48,13 +50,17 @@ async def prepare(
         pymysql.err.IntegrityError: another source_system took an id at the same moment.
         TransientFault: staging does not hold what the files did.
     """
+    database = databases[0]
     epoch = await gate.read_epoch(database, attempt)
     newer = await gate.newer_applied(database, attempt)
     await _forget_earlier(database, plans, attempt)
     counts: dict[str, Counts] = {}
-    surveys = [await _survey(database, plan, attempt) for plan in plans]
+    surveys = await side_by_side(databases, [partial(_survey, plan, attempt) for plan in plans])
     for plan, survey in zip(plans, surveys, strict=True):
-        await _classify(database, plan, attempt, survey.last_row)
+        first_rows = range(1, (survey.last_row or 0) + 1, ROWS_A_CLASSIFY)
+        await side_by_side(
+            databases, [partial(_classify, plan, attempt, first_row) for first_row in first_rows]
+        )
         counts[plan.entity.name] = await _settle(
             database, plan, attempt, newer, survey.staged, seeks_collisions=seeks_collisions
         )
@@ -73,7 +79,7 @@ async def _forget_earlier(
         await database.execute(plan.sql["forget_rejects"], attempt.keys())
 
 
-async def _survey(database: Database, plan: EntityPlan, attempt: Attempt) -> Survey:
+async def _survey(plan: EntityPlan, attempt: Attempt, database: Database) -> Survey:
     row = await database.fetch_one(plan.sql["survey"], attempt.keys())
     assert row is not None, "an aggregate has its row"
     survey = Survey(**row)
@@ -85,12 +91,9 @@ async def _survey(database: Database, plan: EntityPlan, attempt: Attempt) -> Sur
     return survey
 
 
-async def _classify(
-    database: Database, plan: EntityPlan, attempt: Attempt, last_row: int | None
-) -> None:
-    for first_row in range(1, (last_row or 0) + 1, ROWS_A_CLASSIFY):
-        rows = {"first_row": first_row, "last_row": first_row + ROWS_A_CLASSIFY - 1}
-        await database.execute(plan.sql["classify"], attempt.keys(**rows))
+async def _classify(plan: EntityPlan, attempt: Attempt, first_row: int, database: Database) -> None:
+    rows = {"first_row": first_row, "last_row": first_row + ROWS_A_CLASSIFY - 1}
+    await database.execute(plan.sql["classify"], attempt.keys(**rows))
 
 
 async def _settle(

@@ -62,7 +62,8 @@ async def _upsert_once(
     patience_seconds = parts.settings.order_wait_seconds
 
     await let_older_go_first(database, attempt, claim.load, patience_seconds)
-    prepared = await prepare(database, plans, attempt, seeks_collisions)
+    async with parts.ledger.connect(claim) as second:
+        prepared = await prepare((database, second), plans, attempt, seeks_collisions)
     await hold_limit(database, plans, attempt, prepared, limit)
     passed("upserter", "plan_made", load_id=attempt.load_id)
     async with parts.ledger.milestone(claim, database):

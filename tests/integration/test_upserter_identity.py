@@ -152,7 +152,7 @@ async def test_a_key_takes_the_id_that_another_load_registered_for_it_meanwhile(
     attempt = Attempt(
         "L2", "acme", version=1, run=1, staged_run=1, validated_run=1, fence=1, applied_fence=0
     )
-    await prepare(database, plan_of(V1), attempt, seeks_collisions=True)
+    await prepare((database,), plan_of(V1), attempt, seeks_collisions=True)
     delivered = "SELECT internal_id FROM delivered_line_items WHERE load_id = 'L2'"
     assert await database.fetch_value(delivered) == 300
 
@@ -223,7 +223,7 @@ async def test_an_id_that_was_taken_since_the_plan_was_made_stops_the_write(
 ) -> None:
     await stage(database, "L", 1, family("1"))
     plans = plan_of(V1)
-    prepared = await prepare(database, plans, ATTEMPT)
+    prepared = await prepare((database,), plans, ATTEMPT)
     await database.execute(
         "INSERT INTO customers (customer_id, source_system, source_version, first_load_id, "
         "last_load_id) VALUES (%(id)s, 'other', 1, 'M', 'M')",
@@ -232,7 +232,7 @@ async def test_an_id_that_was_taken_since_the_plan_was_made_stops_the_write(
     with pytest.raises(pymysql.err.IntegrityError):
         async with database.transaction():
             await write(database, plans, ATTEMPT, prepared)
-    again = await prepare(database, plans, ATTEMPT, seeks_collisions=True)
+    again = await prepare((database,), plans, ATTEMPT, seeks_collisions=True)
     async with database.transaction():
         await write(database, plans, ATTEMPT, again)
     assert len(await production(database, "customers")) == 2

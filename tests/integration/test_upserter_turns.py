@@ -24,7 +24,7 @@ ATTEMPT = Attempt(
 
 async def test_a_plan_that_another_upsert_outdated_is_not_written(database: Database) -> None:
     await stage(database, "L", 1, family("1"))
-    prepared = await prepare(database, plan_of(V1), ATTEMPT)
+    prepared = await prepare((database,), plan_of(V1), ATTEMPT)
     await advance_epoch(database, ATTEMPT)
     with pytest.raises(PlanOutdated):
         async with database.transaction():
@@ -59,7 +59,7 @@ async def test_a_gate_that_another_load_holds_is_waited_for_outside(
     database: Database, database_url: str
 ) -> None:
     await stage(database, "L", 1, family("1"))
-    prepared = await prepare(database, plan_of(V1), ATTEMPT)
+    prepared = await prepare((database,), plan_of(V1), ATTEMPT)
     async with connect(database_url) as other, other.transaction():
         await take_gate(other, ATTEMPT, prepared.epoch)
         with pytest.raises(Waiting) as caught:
@@ -74,7 +74,7 @@ async def test_a_late_load_locks_no_other_load_out_of_the_ledger(
     await deliver(parts, database, "new", 2, family("1"))
     await stage(database, "L", 1, family("1", "2"))
     plans = plan_of(V1)
-    prepared = await prepare(database, plans, ATTEMPT)
+    prepared = await prepare((database,), plans, ATTEMPT)
     assert prepared.newer_loads == ("new",)
     async with connect(database_url) as other, database.transaction():
         await write(database, plans, ATTEMPT, prepared)
