@@ -129,7 +129,10 @@ def test_every_oracle_is_shown_something_bent() -> None:
     assert list(BENT) == list(BY_NAME)
 
 
-async def test_a_transaction_that_stays_open_is_left_running(run: FinishedRun) -> None:
+async def test_a_transaction_that_stays_open_is_left_running(
+    run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.faults.oracles.OPEN_SECONDS", 0.5)
     async with connect(run.database_url) as idle, idle.transaction():
         await idle.execute("UPDATE source_gate SET epoch = epoch")
         found = await violations(run)
