@@ -7,7 +7,7 @@ from shared.bus.port import Bus
 from shared.errors import TransientFault
 from shared.events import Event, Topic
 from shared.ledger.states import Load
-from shared.mysql.connect import Database, connect
+from shared.mysql.connect import BRIEF_SILENCE_SECONDS, Database, connect
 from shared.mysql.queries import load_queries
 from shared.steps import passed
 from shared.telemetry import tracing
@@ -75,11 +75,10 @@ async def publish_due(url: str, bus: Bus, bucket: str) -> int:
     """
     published = 0
     faults: dict[str, TransientFault] = {}
-    async with connect(url, program_name="crossdock:outbox") as database:
-        rows = await database.fetch_all(SQL["unpublished"], {"bucket": bucket})
-        if rows:
-            await database.execute(SQL["hold_briefly"])
-        for row in rows:
+    async with connect(
+        url, program_name="crossdock:outbox", silence_seconds=BRIEF_SILENCE_SECONDS
+    ) as database:
+        for row in await database.fetch_all(SQL["unpublished"], {"bucket": bucket}):
             if row["topic"] in faults:
                 continue
             try:

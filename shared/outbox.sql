@@ -15,10 +15,6 @@ SELECT event_id, topic FROM outbox
 WHERE published_at IS NULL AND bucket = %(bucket)s
 ORDER BY created_at;
 
--- name: hold_briefly
--- A process that froze with an event in hand loses it, a little after the bus would have answered.
-SET SESSION wait_timeout = 20;
-
 -- name: take
 -- One of them, held until it is marked; none where another process has it in hand or has sent it.
 SELECT topic, body, traceparent FROM outbox

@@ -11,7 +11,7 @@ from shared.ledger.delivery import is_due
 from shared.ledger.mysql import load_of
 from shared.ledger.states import Load
 from shared.ledger.takeover import kill_connections
-from shared.mysql.connect import Database, connect
+from shared.mysql.connect import BRIEF_SILENCE_SECONDS, Database, connect
 from shared.mysql.queries import load_queries
 from shared.stage import Parts
 from shared.steps import passed
@@ -71,7 +71,9 @@ async def _publish_events(parts: Parts) -> int:
 
 
 async def _wake_loads(parts: Parts) -> int:
-    async with connect(parts.ledger.url, program_name="crossdock:sweep") as database:
+    async with connect(
+        parts.ledger.url, program_name="crossdock:sweep", silence_seconds=BRIEF_SILENCE_SECONDS
+    ) as database:
         rows = await database.fetch_all(SQL["loads_at_rest"], {"bucket": parts.storage.bucket})
         due = [
             load

@@ -3,6 +3,8 @@
 Everything about one arrival is decided in one transaction that holds its row and its load's row.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +21,7 @@ from shared.ledger.arrivals import ArrivalDecision, ArrivalVerdict, decide_arriv
 from shared.ledger.mysql import lock_load, note
 from shared.ledger.states import Load, State
 from shared.manifest import MANIFEST_NAME, is_load_id
-from shared.mysql.connect import DUPLICATE_ENTRY, Database, connect
+from shared.mysql.connect import BRIEF_SILENCE_SECONDS, DUPLICATE_ENTRY, Database, connect
 from shared.mysql.queries import load_queries
 from shared.notices import SECURITY_CODES
 from shared.stage import Parts
@@ -74,12 +76,12 @@ async def _decide(reading: Reading, parts: Parts) -> Event | None:
     arrival = reading.arrival
     if not (is_load_id(arrival.load_id) and parts.partners.is_folder(arrival.partner)):
         decision = ArrivalDecision(ArrivalVerdict.REFUSED, reading.failure)
-        async with connect(parts.ledger.url) as database, database.transaction():
+        async with _transaction(parts) as database:
             await _record(database, reading, decision, parts, run=None)
         return None
     for _ in range(MOST_RACES):
         try:
-            async with connect(parts.ledger.url) as database, database.transaction():
+            async with _transaction(parts) as database:
                 return await _decide_in_transaction(database, reading, parts)
         except pymysql.err.IntegrityError as error:
             if error.args[0] != DUPLICATE_ENTRY:
@@ -191,7 +193,7 @@ async def _with_order_checked(database: Database, reading: Reading) -> Reading:
 async def _notice(arrival: Arrival, parts: Parts) -> tuple[ArrivalVerdict, datetime]:
     """What is known of the arrival by now, and the time: the database's, which no service sets."""
     load_id = arrival.load_id if is_load_id(arrival.load_id) else None
-    async with connect(parts.ledger.url) as database, database.transaction():
+    async with _transaction(parts) as database:
         await database.execute(SQL["notice"], {**_keys(arrival), "load_id": load_id})
         row = await database.fetch_one(SQL["lock_arrival"], _keys(arrival))
     assert row is not None
@@ -204,7 +206,7 @@ async def _supersede(arrival: Arrival, parts: Parts) -> None:
         **dict.fromkeys(("run", "manifest_sha256", "failure_code", "failure_message")),
         "verdict": ArrivalVerdict.SUPERSEDED,
     }
-    async with connect(parts.ledger.url) as database, database.transaction():
+    async with _transaction(parts) as database:
         await database.execute(SQL["decide"], values)
         detail = f"{arrival.object_name} at generation {arrival.generation}"
         await note(database, arrival.load_id, "arrival_superseded", detail=detail)
@@ -216,6 +218,15 @@ async def _resume(arrival: Arrival, parts: Parts) -> Event | None:
     if load is None or load.generation != arrival.generation:
         return None
     return Event(load_id=load.load_id, event_id=f"{arrival.generation}", run=load.run)
+
+
+@asynccontextmanager
+async def _transaction(parts: Parts) -> AsyncIterator[Database]:
+    async with (
+        connect(parts.ledger.url, silence_seconds=BRIEF_SILENCE_SECONDS) as database,
+        database.transaction(),
+    ):
+        yield database
 
 
 def _keys(arrival: Arrival) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import structlog
 from shared.errors import LeaseLost
 from shared.events import StageName
 from shared.ledger.states import Load
-from shared.mysql.connect import SESSION, MySQLAddress
+from shared.mysql.connect import SESSION, SILENCE_SECONDS, MySQLAddress
 from shared.mysql.queries import load_queries
 from shared.mysql.tls import BlockingConnection
 
@@ -124,7 +124,7 @@ class _Heart:
         return BlockingConnection(
             **MySQLAddress.parse(self.url).arguments(),
             autocommit=True,
-            init_command=SESSION,
+            init_command=SESSION % {"silence_seconds": SILENCE_SECONDS},
             read_timeout=max(1, self.lease_seconds),
             program_name="crossdock:heartbeat",
         )

@@ -25,7 +25,13 @@ from shared.ledger.states import (
 )
 from shared.ledger.takeover import kill_connections
 from shared.manifest import is_load_id
-from shared.mysql.connect import DUPLICATE_ENTRY, Database, Row, connect
+from shared.mysql.connect import (
+    BRIEF_SILENCE_SECONDS,
+    DUPLICATE_ENTRY,
+    Database,
+    Row,
+    connect,
+)
 from shared.mysql.queries import load_queries
 from shared.settings import Settings
 from shared.steps import passed
@@ -73,7 +79,10 @@ class Ledger:
             TransientFault: the database is unreachable.
         """
         try:
-            async with connect(self.url) as database, database.transaction():
+            async with (
+                connect(self.url, silence_seconds=BRIEF_SILENCE_SECONDS) as database,
+                database.transaction(),
+            ):
                 return await _take(database, delivery, delivery_key, self.settings)
         except pymysql.err.IntegrityError as error:
             if error.args[0] != DUPLICATE_ENTRY:

@@ -28,6 +28,10 @@ from shared.mysql.local_infile import StreamingConnection
 from shared.mysql.queries import load_queries
 
 CONNECT_TIMEOUT_SECONDS = 10
+# A process that froze in a transaction keeps its locks for so long: where nothing is waited for
+# outside the database but the bus, a little longer than the bus may take; else as a lease allows.
+SILENCE_SECONDS = 120
+BRIEF_SILENCE_SECONDS = 20
 SESSION = load_queries("shared.mysql", "session.sql")["settings"]
 DUPLICATE_ENTRY = 1062
 LOCK_CONFLICTS = frozenset({1205, 1213})
@@ -170,12 +174,18 @@ def _is_lock_conflict(fault: BaseException) -> bool:
 
 @asynccontextmanager
 async def connect(
-    url: str, *, program_name: str = "crossdock", local_infile: bool = False
+    url: str,
+    *,
+    program_name: str = "crossdock",
+    local_infile: bool = False,
+    silence_seconds: int = SILENCE_SECONDS,
 ) -> AsyncIterator[Database]:
     """A fresh connection with every session setting made; closed on leaving.
 
     `program_name` becomes a connection attribute, by which a successor finds a dead worker's
-    connection. Only the stager asks for `local_infile`.
+    connection. Only the stager asks for `local_infile`. The server drops a connection over which
+    nothing was asked for `silence_seconds`: BRIEF_SILENCE_SECONDS where it holds locks that other
+    loads need, and no lease by which a successor would end it.
 
     Raises:
         TransientFault: the database cannot be reached, or drops the connection.
@@ -183,7 +193,9 @@ async def connect(
     """
     address = MySQLAddress.parse(url)
     try:
-        connection = await open_connection(address, program_name, local_infile=local_infile)
+        connection = await open_connection(
+            address, program_name, local_infile=local_infile, silence_seconds=silence_seconds
+        )
     except (pymysql.err.OperationalError, OSError, TimeoutError) as error:
         reason = str(error) or f"no login within {CONNECT_TIMEOUT_SECONDS} s"
         raise TransientFault(f"MySQL at {address.host}:{address.port}: {reason}") from error
@@ -197,7 +209,7 @@ async def connect(
 
 
 async def open_connection(
-    address: MySQLAddress, program_name: str, *, local_infile: bool
+    address: MySQLAddress, program_name: str, *, local_infile: bool, silence_seconds: int
 ) -> StreamingConnection:
     """Connect and make the session's settings."""
     # The driver's own timeout is `wait_for`, which before Python 3.12 may lose a cancellation, and
@@ -214,7 +226,7 @@ async def open_connection(
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await connection._connect()  # noqa: SLF001 - what aiomysql.connect() itself awaits
         async with connection.cursor() as cursor:
-            await cursor.execute(SESSION)
+            await cursor.execute(SESSION, {"silence_seconds": silence_seconds})
     except BaseException:
         connection.close()
         raise

@@ -22,4 +22,4 @@ SET NAMES utf8mb4 COLLATE utf8mb4_0900_bin,
     SESSION innodb_lock_wait_timeout = 20,
     SESSION lock_wait_timeout = 60,
     SESSION net_read_timeout = 120,
-    SESSION wait_timeout = 120;
+    SESSION wait_timeout = %(silence_seconds)s;

@@ -36,8 +36,7 @@ async def test_a_client_that_falls_silent_in_a_transaction_loses_its_locks(
 ) -> None:
     lock = "SELECT * FROM source_gate WHERE source_system = 'acme' FOR UPDATE"
     await database.execute("INSERT INTO source_gate (source_system) VALUES ('acme')")
-    async with connect(database_url) as silent:
-        await silent.execute("SET SESSION wait_timeout = 1")
+    async with connect(database_url, silence_seconds=1) as silent:
         await silent.connection.begin()
         await silent.execute(lock)
         async with asyncio.timeout(10), database.transaction():

@@ -1,5 +1,6 @@
 """Promises that hold against what the fault suite cannot bring about."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,12 +17,17 @@ from shared.gcs_notification import notification_of
 from shared.ledger.delivery import Delivery, Verdict
 from shared.ledger.lease import Claim
 from shared.ledger.states import State
-from shared.mysql.connect import Database
-from shared.stage import Parts, run_stage
+from shared.mysql.connect import BRIEF_SILENCE_SECONDS, Database, connect
+from shared.stage import Parts, Stage, run_stage
 from shared.sweep import sweep
 from tests.drops import Drop
 from tests.faults.one_process import LameStorage
 from tests.loads import arrival, run
+
+SILENCE_OF_WHO_WAITS = """SELECT v.VARIABLE_VALUE FROM performance_schema.variables_by_thread v
+JOIN performance_schema.threads t USING (THREAD_ID)
+WHERE t.PROCESSLIST_DB = DATABASE() AND v.VARIABLE_NAME = 'wait_timeout'
+    AND t.PROCESSLIST_STATE = 'Waiting for table metadata lock'"""
 
 
 async def validated(parts: Parts, drop: Drop) -> Answer:
@@ -43,6 +49,27 @@ async def test_a_message_is_answered_when_its_work_is_done_and_not_before(
     load = await parts.ledger.read(drop.load_id)
     assert load is not None
     assert (load.state, load.leased) == (State.VALIDATED, False)
+
+
+@pytest.mark.parametrize(("stage", "table"), [(VALIDATOR, "arrival"), (STAGER, "load_ledger")])
+async def test_a_process_that_freezes_while_it_decides_keeps_its_locks_for_seconds_only(
+    parts: Parts, bucket_dir: Path, database: Database, database_url: str, stage: Stage, table: str
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    await validated(parts, drop)
+    found = await arrival(parts, drop)
+    attributes = notification_of(found.bucket, found.object_name, found.generation)
+    body = Event(load_id=drop.load_id, event_id="e", run=1).body()
+    message = Message(body, attributes, f"{stage.name}.any", "2", now())
+    async with connect(database_url, program_name="in the way") as blocker:
+        await blocker.execute(f"LOCK TABLES {table} WRITE")
+        deciding = asyncio.create_task(run_stage(stage, message, parts))
+        async with asyncio.timeout(10):
+            while (seconds := await database.fetch_value(SILENCE_OF_WHO_WAITS)) is None:
+                pass
+    await deciding
+    assert int(seconds) == BRIEF_SILENCE_SECONDS
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
