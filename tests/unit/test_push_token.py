@@ -136,8 +136,11 @@ async def test_no_token_is_401(key: SigningKey, authorization: str | None) -> No
         {"aud": None},
         {"iss": "https://issuer.example"},
         {"iss": None},
-        {"exp": int(time.time()) - 60},
-        {"iat": int(time.time()) + 36_000, "exp": int(time.time()) + 40_000},
+        pytest.param({"exp": int(time.time()) - 60}, id="expired a minute ago"),
+        pytest.param(
+            {"iat": int(time.time()) + 36_000, "exp": int(time.time()) + 40_000},
+            id="issued in ten hours",
+        ),
         {"exp": None},
         {"email": "someone@project.iam.example"},
         {"email": None},
