@@ -16,6 +16,8 @@ from crossdock.stack import mysql_server, processes, pubsub_emulator, topology
 from crossdock.stack import storage_emulator as storage
 from crossdock.stack.errors import EmulatorMissingError, MySQLServerMissingError
 
+pytest_plugins = ("tests.end_to_end.bad_input_table",)
+
 PROJECT = "crossdock-test"
 BUCKET = "crossdock-test-drops"
 REPOSITORY = Path(__file__).resolve().parent.parent
