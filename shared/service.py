@@ -16,10 +16,11 @@ from shared.cloud_parts import close_parts, connect_parts
 from shared.dead_letters import keep_request
 from shared.errors import TransientFault
 from shared.events import Topic
-from shared.ledger.takeover import REMEDY, Sight
+from shared.ledger.takeover import Sight
 from shared.logs import set_up_logs
 from shared.mysql.connect import connect
-from shared.mysql.migrate import schema_differences
+from shared.mysql.migrate import HISTORY, unapplied
+from shared.mysql.own_rights import REMEDY, missing_rights, told, whoami
 from shared.push import TokenVerifier, create_push_router, turn_away
 from shared.settings import load_settings
 from shared.stage import Parts, Stage, run_stage
@@ -81,7 +82,7 @@ def create_app(
             )
         )
     app.get("/health/live")(_live)
-    app.get("/health/ready")(partial(_ready, settings.mysql_url))
+    app.get("/health/ready")(partial(_ready, stage.name, settings.mysql_url))
     if after_sweep is not None:
         app.post("/sweep")(partial(_sweep, parts, after_sweep, verifier))
     return app
@@ -91,20 +92,24 @@ async def _live() -> dict[str, str]:
     return {"status": "live"}
 
 
-async def _ready(mysql_url: str) -> Response:
+async def _ready(account: str, mysql_url: str) -> Response:
     try:
-        differences = await schema_differences(mysql_url)
-        async with connect(mysql_url) as database:
-            sight = await Sight.of(database)
+        problem = await _problem(account, mysql_url)
     except TransientFault as fault:
         return _status(HTTPStatus.SERVICE_UNAVAILABLE, f"the database is unreachable: {fault}")
-    if differences:
-        return _status(
-            HTTPStatus.SERVICE_UNAVAILABLE, "the schema is not current: run `crossdock migrate`"
-        )
-    if sight.problem:
-        return _status(HTTPStatus.SERVICE_UNAVAILABLE, f"{sight.problem}. {REMEDY}")
-    return _status(HTTPStatus.OK, "ready")
+    return _status(HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK, problem or "ready")
+
+
+async def _problem(account: str, mysql_url: str) -> str | None:
+    """What keeps the service of this account from working on the database that answers."""
+    async with connect(mysql_url, program_name="crossdock:ready") as database:
+        missing = await missing_rights(database, account)
+        if await unapplied(database) and HISTORY not in {right.on for right in missing}:
+            return "the schema is not current: run `crossdock migrate`"
+        if missing:
+            return f"{told(await whoami(database), missing)}. {REMEDY}"
+        problem = (await Sight.of(database)).problem
+        return None if problem is None else str(problem)
 
 
 async def _sweep(

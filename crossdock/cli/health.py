@@ -20,9 +20,11 @@ from crossdock.stack.topology import ACK_DEADLINE_SECONDS, LETTER_PATH, PUSH_PAT
 from shared.clock import now
 from shared.errors import TransientFault
 from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS, Topic
-from shared.ledger.takeover import REMEDY, Sight
+from shared.ledger.takeover import Sight
+from shared.mysql import own_rights
 from shared.mysql.connect import connect
-from shared.mysql.migrate import schema_differences
+from shared.mysql.migrate import schema_differences, unapplied
+from shared.mysql.rights import Right, rights_of
 from shared.settings import Settings
 from shared.storage.gcs import GcsStorage
 
@@ -49,13 +51,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class MySQLFacts:
-    """What a database says of itself; the skew is its clock minus this machine's, in seconds."""
+    """What a database says of itself; the skew is its clock minus this machine's, in seconds.
+
+    There is no sight for an account that is not to end connections, or may not.
+    """
 
     version: str
     local_infile: bool
     sql_mode: str
     packet_bytes: int
-    sight: Sight
+    account: str
+    missing_rights: Sequence[Right]
+    sight: Sight | None
     clock_skew_seconds: float
     schema_differences: Sequence[str]
 
@@ -79,7 +86,12 @@ async def read_mysql(mysql_url: str) -> MySQLFacts:
         asked_at = now()
         row = await database.fetch_one(MYSQL_FACTS)
         answered_at = now()
-        sight = await Sight.of(database)
+        account = await own_rights.whoami(database)
+        program = own_rights.program_of(account)
+        missing = await own_rights.missing_rights(database, program)
+        calls = {right for right in rights_of(program) if right.verb == "EXECUTE"} - set(missing)
+        sight = await Sight.of(database) if calls else None
+        pending = await unapplied(database)
     assert row is not None, "a SELECT without FROM has one row"
     here = asked_at + (answered_at - asked_at) / 2
     return MySQLFacts(
@@ -87,9 +99,13 @@ async def read_mysql(mysql_url: str) -> MySQLFacts:
         local_infile=bool(row["local_infile"]),
         sql_mode=row["sql_mode"],
         packet_bytes=row["packet_bytes"],
+        account=account,
+        missing_rights=missing,
         sight=sight,
         clock_skew_seconds=(row["now"].replace(tzinfo=UTC) - here).total_seconds(),
-        schema_differences=await schema_differences(mysql_url),
+        schema_differences=(
+            await schema_differences(mysql_url) if program in own_rights.SEE_ALL else pending
+        ),
     )
 
 
@@ -121,11 +137,21 @@ def judge_mysql(facts: MySQLFacts) -> Iterator[Check]:
         f"SET PERSIST max_allowed_packet = {SMALLEST_PACKET_BYTES} or more.",
     )
     yield _judged(
-        "mysql performance_schema",
-        facts.sight.problem is None,
-        facts.sight.problem or "shows connections by their names",
-        REMEDY,
+        "mysql rights",
+        not facts.missing_rights,
+        own_rights.told(facts.account, facts.missing_rights)
+        if facts.missing_rights
+        else f"{facts.account} has what it needs",
+        own_rights.REMEDY,
     )
+    if facts.sight is not None:
+        problem = facts.sight.problem
+        yield _judged(
+            "mysql performance_schema",
+            problem is None,
+            problem.detail if problem else "shows connections by their names",
+            problem.remedy if problem else "",
+        )
     yield _judged(
         "mysql clock",
         abs(facts.clock_skew_seconds) <= LARGEST_CLOCK_SKEW_SECONDS,

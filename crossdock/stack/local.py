@@ -11,7 +11,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from crossdock.stack import mysql_server, processes, pubsub_emulator, storage_emulator
+from crossdock.stack.accounts import account_urls
 from crossdock.stack.prepare import prepare
 from crossdock.stack.running import (
     SERVICES,
@@ -49,7 +50,8 @@ def up(state_dir: Path, repo_root: Path, *, progress: Progress = lambda _line: N
 
     Ports are kept over restarts, so that subscriptions and settings stay right. To be called
     outside an event loop: it runs the schema migration in one of its own. Where the environment has
-    CROSSDOCK_MYSQL_URL, that database is used and no server is started.
+    CROSSDOCK_MYSQL_URL, that database is used and no server is started; every service then works
+    under the account that it names, and under one of its own on the stack's own server.
 
     Args:
         state_dir: where data, ports, logs and process ids are kept.
@@ -73,11 +75,13 @@ def up(state_dir: Path, repo_root: Path, *, progress: Progress = lambda _line: N
         if changed:
             # A service that works on another database or another Pub/Sub is of no use.
             _stop_workers(state_dir)
-        progress("topics, bucket and schema: bringing them up to date")
+        progress("topics, bucket, accounts and schema: bringing them up to date")
         urls = {name: service.url for name, service in info.services.items()}
         settings = load_settings(before_emulators=True, mysql_url=info.mysql_url)
-        prepare(settings, info.pubsub_emulator_host, info.storage_emulator_host, urls)
-        return _start_workers(state_dir, repo_root, info, progress)
+        accounts = None if _named_database() else account_urls(info.mysql_url)
+        hosts = (info.pubsub_emulator_host, info.storage_emulator_host)
+        prepare(settings, *hosts, urls, accounts)
+        return _start_workers(state_dir, repo_root, info, accounts or {}, progress)
 
 
 def down(
@@ -140,8 +144,11 @@ def _require_emulators(state_dir: Path) -> None:
 
 def _read_settings() -> Settings:
     """The settings as the services will read them; a server that is to start has no address yet."""
-    named = os.environ.get("CROSSDOCK_MYSQL_URL")
-    return load_settings(before_emulators=True, mysql_url=named or ADDRESS_TO_COME)
+    return load_settings(before_emulators=True, mysql_url=_named_database() or ADDRESS_TO_COME)
+
+
+def _named_database() -> str | None:
+    return os.environ.get("CROSSDOCK_MYSQL_URL")
 
 
 def _start_infrastructure(
@@ -167,8 +174,7 @@ def _start_infrastructure(
 
 
 def _mysql_url(state_dir: Path, progress: Progress) -> str:
-    named = os.environ.get("CROSSDOCK_MYSQL_URL")
-    return named or mysql_server.ensure_started(state_dir, progress=progress).url
+    return _named_database() or mysql_server.ensure_started(state_dir, progress=progress).url
 
 
 def _places(state_dir: Path, known: StackInfo | None) -> dict[str, ServiceInfo]:
@@ -186,15 +192,20 @@ def _places(state_dir: Path, known: StackInfo | None) -> dict[str, ServiceInfo]:
 
 
 def _start_workers(
-    state_dir: Path, repo_root: Path, info: StackInfo, progress: Progress
+    state_dir: Path,
+    repo_root: Path,
+    info: StackInfo,
+    accounts: Mapping[str, str],
+    progress: Progress,
 ) -> StackInfo:
     """Start the services and the sweep loop that do not run, and wait until all are ready."""
     # Before the first start: a start that is cut short is taken up again on the same ports.
     remember(state_dir, info)
     environment = {**info.environment(), "PYTHONUNBUFFERED": "1"}
 
-    def start(name: str, module: Sequence[str], **more: str) -> None:
+    def start(name: str, module: Sequence[str], account: str, **more: str) -> None:
         command = [sys.executable, "-m", *module]
+        more["CROSSDOCK_MYSQL_URL"] = accounts.get(account, info.mysql_url)
         processes.start(state_dir, name, command, env={**environment, **more}, cwd=repo_root)
 
     def start_service(name: str, url: str) -> None:
@@ -202,7 +213,7 @@ def _start_workers(
         port = str(urlsplit(url).port)
         serve = ["uvicorn", f"services.{name}.app:app", "--host", "127.0.0.1", "--port", port]
         limits = ["--no-access-log", "--timeout-graceful-shutdown", str(SERVICE_STOP_SECONDS)]
-        start(name, [*serve, *limits], PORT=port)
+        start(name, [*serve, *limits], name, PORT=port)
 
     def ensure_service(name: str) -> ServiceInfo:
         url = info.services[name].url
@@ -215,7 +226,7 @@ def _start_workers(
     settled = time.monotonic()
     if not runs(state_dir, SWEEP):
         progress("sweep: starting")
-        start(SWEEP, ["crossdock", "sweep", "--loop"])
+        start(SWEEP, ["crossdock", "sweep", "--loop"], "operator")
         settled += SWEEP_SETTLE_SECONDS
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
         running = dict(zip(SERVICES, pool.map(ensure_service, SERVICES), strict=True))

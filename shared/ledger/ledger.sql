@@ -171,17 +171,7 @@ WHERE load_id = %(load_id)s AND run = %(run)s AND fence = %(fence)s;
 SELECT COUNT(*) FROM load_event
 WHERE load_id = %(load_id)s AND fence = %(fence)s AND kind IN ('finished', 'failed');
 
--- name: sight
--- Whether this connection is found as a dead worker's would have to be, and what may hide it.
-SELECT @@performance_schema AS performance_schema,
-    @@performance_schema_session_connect_attrs_size AS announced_bytes,
-    EXISTS (
-        SELECT * FROM performance_schema.session_account_connect_attrs
-        WHERE PROCESSLIST_ID = CONNECTION_ID()
-            AND ATTR_NAME = 'program_name' AND LEFT(ATTR_VALUE, 9) = 'crossdock'
-    ) AS sees_itself;
-
--- name: connections_of
--- The connections of one worker, by the attribute that they announced; ids restart, tokens do not.
-SELECT PROCESSLIST_ID AS id FROM performance_schema.session_account_connect_attrs
-WHERE ATTR_NAME = 'program_name' AND ATTR_VALUE = %(program_name)s;
+-- name: end_worker
+-- End a worker's connections by the name that they announced (ids restart, tokens do not), whatever
+-- their account, and say whether such connections can be found at all. The empty name is nobody's.
+CALL end_worker(%(worker)s);

@@ -1,6 +1,7 @@
 """Creates and upgrades the schema: numbered SQL files, each once and unchanged, under a lock.
 
-The entities' tables follow from the contracts and are brought up after the numbered files.
+The entities' tables follow from the contracts and are brought up after the numbered files, and the
+one routine after these.
 """
 
 import hashlib
@@ -10,7 +11,9 @@ from shared.contracts.model import contracts
 from shared.contracts.tables import column_statements, table_statements
 from shared.errors import TransientFault
 from shared.mysql.connect import Database, connect
+from shared.mysql.queries import load_fragments
 
+ROUTINES = load_fragments("shared.mysql", "routines.sql")
 LOCK_SECONDS = 60
 HISTORY = "schema_migration"
 _CREATE_HISTORY = """CREATE TABLE schema_migration (
@@ -50,7 +53,11 @@ async def migrate(url: str) -> list[str]:
             raise TransientFault(f"another migration has been running for {LOCK_SECONDS} s")
         if HISTORY not in await _tables(database):
             await database.execute(_CREATE_HISTORY)
-        done = [*await _apply_numbered(database), *await _apply_contracts(database)]
+        done = [
+            *await _apply_numbered(database),
+            *await _apply_contracts(database),
+            *await _apply_routines(database),
+        ]
         await database.execute("DO RELEASE_LOCK(CONCAT('crossdock.migrate.', DATABASE()))")
         return done
 
@@ -63,15 +70,25 @@ async def schema_differences(url: str) -> list[str]:
     """
     async with connect(url, program_name="crossdock:schema") as database:
         tables = await _tables(database)
-        applied = await _applied(database) if HISTORY in tables else {}
-        missing = [name for name, _ in migrations() if name not in applied]
+        missing = await unapplied(database)
         created = [
             name
             for contract in contracts().values()
             for name in table_statements(contract)
             if name not in tables
         ]
+        created += await _missing_routines(database)
         return missing + created or await _missing_columns(database)
+
+
+async def unapplied(database: Database) -> list[str]:
+    """The numbered migrations that are still to come, as far as this account sees their history.
+
+    Enough for a service's account, which does not see every table; all of them are to come for one
+    that does not see the history.
+    """
+    applied = await _applied(database) if HISTORY in await _tables(database) else {}
+    return [name for name, _ in migrations() if name not in applied]
 
 
 async def _apply_numbered(database: Database) -> list[str]:
@@ -105,6 +122,21 @@ async def _apply_contracts(database: Database) -> list[str]:
     for statement in altered:
         await database.execute(statement)
     return created + altered
+
+
+async def _apply_routines(database: Database) -> list[str]:
+    missing = await _missing_routines(database)
+    for name in missing:
+        await database.execute(ROUTINES[name])
+    return missing
+
+
+async def _missing_routines(database: Database) -> list[str]:
+    rows = await database.fetch_all(
+        "SELECT ROUTINE_NAME AS name FROM information_schema.ROUTINES "
+        "WHERE ROUTINE_SCHEMA = DATABASE()"
+    )
+    return [name for name in ROUTINES if name not in {row["name"] for row in rows}]
 
 
 async def _missing_columns(database: Database) -> list[str]:

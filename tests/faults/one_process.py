@@ -81,6 +81,8 @@ class OneProcess:
         proxied_url: through it.
         proxy: what stands between the services and MySQL.
         root: the folder that stands for the bucket.
+        accounts: the database's URL, past the proxy, under the account of each program; programs
+            without one work under the administrator's.
     """
 
     database: Database
@@ -88,6 +90,11 @@ class OneProcess:
     proxied_url: str
     proxy: MySQLProxy
     root: Path
+    accounts: Mapping[str, str] = field(default_factory=dict)
+
+    def url_of(self, program: str) -> str:
+        """The database past the proxy, as the program sees it."""
+        return self.accounts.get(program, self.database_url)
 
     @asynccontextmanager
     async def day(
@@ -128,18 +135,27 @@ async def open_one_process(server_url: str) -> AsyncIterator[OneProcess]:
     """A lane on a new database of the server; the database goes with it."""
     name = f"faults_{uuid4().hex[:12]}"
     url = mysql_server.create_database(server_url, name)
+    try:
+        await migrate(url)
+        async with on_database(url, {}) as lane:
+            yield lane
+    finally:
+        mysql_server.drop_database(server_url, name)
+
+
+@asynccontextmanager
+async def on_database(url: str, accounts: Mapping[str, str]) -> AsyncIterator[OneProcess]:
+    """A lane on this database, which is migrated; `accounts` are as OneProcess has them."""
     address = MySQLAddress.parse(url)
     proxy = MySQLProxy(address.host, address.port, url, stall_seconds=STALL_SECONDS)
     try:
-        await migrate(url)
         proxied = _with_port(url, await proxy.start())
         with tempfile.TemporaryDirectory(prefix="crossdock-faults-") as folder:
             async with connect(url, program_name="harness") as database:
                 await database.execute("SET SESSION wait_timeout = 28800")  # it may wait its turn
-                yield OneProcess(database, url, proxied, proxy, Path(folder) / "bucket")
+                yield OneProcess(database, url, proxied, proxy, Path(folder) / "bucket", accounts)
     finally:
         await proxy.close()
-        mysql_server.drop_database(server_url, name)
 
 
 class LameStorage(DirectoryStorage):
@@ -195,14 +211,19 @@ class Day:
                 async def take(message: Message, stage: Stage = stage, own: int = number) -> Answer:
                     if int(message.message_id, 16) % WORKERS_A_STAGE != own:
                         return Answer.DONE  # another worker's
-                    return await run_stage(stage, message, self.parts)
+                    return await run_stage(stage, message, self.parts_of(stage.name))
 
                 for topic in SUBSCRIPTIONS[stage.name]:
                     self.bus.subscribe(topic, f"{stage.name}.{topic}", take)
 
-    def with_bus(self, bus: MemoryBus) -> Parts:
-        """The same parts, with messages of their own."""
-        return replace(self.parts, bus=bus)
+    def parts_of(self, program: str) -> Parts:
+        """The parts under the account of a program, if it has one."""
+        if program not in self.lane.accounts:
+            return self.parts
+        port = MySQLAddress.parse(self.lane.proxied_url).port
+        url = _with_port(self.lane.url_of(program), port)
+        settings = self.parts.settings.model_copy(update={"mysql_url": url})
+        return replace(self.parts, settings=settings, ledger=Ledger(settings))
 
     async def put(self, drop: Drop, *, manifest: bytes | None = None) -> Arrival:
         """Upload a drop of which the bucket does not tell."""
@@ -233,7 +254,8 @@ class Day:
         message = Message(event.body(), {}, f"{stage.name}.{topic}", uuid4().hex, now())
         async with asyncio.timeout(QUIET_SECONDS):
             while True:
-                if await run_stage(stage, message, self.parts) is Answer.DONE:
+                parts = self.parts_of(stage.name)
+                if await run_stage(stage, message, parts) is Answer.DONE:
                     return
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -308,8 +330,8 @@ class Day:
         """What the scheduler does; a pass that breaks off is followed by the next."""
         while True:
             with suppress(TransientFault):
-                await sweep(self.parts)
-                await deliver_due(self.parts)
+                await sweep(self.parts_of("reporter"))
+                await deliver_due(self.parts_of("reporter"))
             await asyncio.sleep(SWEEP_PAUSE_SECONDS)
 
     async def _standing(self) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ the proxy. Whatever fault strikes meanwhile, the day must end as it does without
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pymysql
 
@@ -184,7 +184,8 @@ async def dead_worker(day: Day) -> None:
     """The last worker died, and its connection is still at work."""
     claim = await _abandoned(day)
     with suppress(pymysql.err.Error, TransientFault):
-        async with connect(day.lane.database_url, program_name=claim.program_name) as left_behind:
+        url = day.lane.url_of("stager")
+        async with connect(url, program_name=claim.program_name) as left_behind:
             await left_behind.connection.begin()
             day.open()
             await day.end()
@@ -208,7 +209,7 @@ async def stopped_worker(day: Day) -> None:
     _hold(day)
     event = Event(load_id="load-1", event_id="by hand", run=1)
     message = Message(event.body(), {}, "stager.manifest.validated", "1", now())
-    working = asyncio.create_task(run_stage(STAGER, message, day.parts))
+    working = asyncio.create_task(run_stage(STAGER, message, day.parts_of("stager")))
     with suppress(TimeoutError):
         async with asyncio.timeout(HELD_SECONDS / 2):
             await asyncio.wait([working])
@@ -345,7 +346,7 @@ async def _abandoned(day: Day) -> Claim:
 
 async def _run_once(day: Day, arrival: Arrival) -> Ending | None:
     bus = MemoryBus(max_attempts=3, backoff_seconds=0.01)
-    parts = day.with_bus(bus)
+    parts = replace(day.parts_of("operator"), bus=bus)
     with suppress(TransientFault):
         return (await run_arrival(arrival, parts, bus, progress=lambda _: None)).ending
     return None

@@ -57,7 +57,7 @@ async def test_no_worker_begins_where_its_predecessor_might_go_on_unseen(blind_u
 
 
 async def test_a_service_on_such_a_server_is_not_ready_and_says_why(blind_url: str) -> None:
-    answer = await _ready(blind_url)
+    answer = await _ready("stager", blind_url)
     assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert f"{BLINDNESS} is 0".encode() in answer.body
 
@@ -69,4 +69,4 @@ async def test_doctor_finds_it(blind_url: str) -> None:
 
 
 async def test_a_service_on_a_server_that_shows_them_is_ready(database_url: str) -> None:
-    assert (await _ready(database_url)).status_code == HTTPStatus.OK
+    assert (await _ready("stager", database_url)).status_code == HTTPStatus.OK

@@ -20,6 +20,7 @@ from shared.events import StageName, Topic
 from shared.ledger.arrivals import ManifestFacts
 from shared.ledger.states import Load
 from shared.ledger.takeover import Sight
+from shared.mysql.rights import Right
 from tests.unit.test_ledger_decisions import (
     FAILED,
     RECEIVED,
@@ -280,12 +281,22 @@ def test_the_list_says_what_holds_a_load_where_it_stands(
     assert situation(load_document(ledger_row(**naive))) == told
 
 
+SEEING = Sight(
+    performance_schema=True,
+    announced_bytes=512,
+    sees_itself=True,
+    runs_as="crossdock_migrate@%",
+    ends_others=True,
+)
+BLIND = replace(SEEING, sees_itself=False)
 GOOD_MYSQL = MySQLFacts(
     version="8.4.7",
     local_infile=True,
     sql_mode="STRICT_TRANS_TABLES,STRICT_ALL_TABLES",
     packet_bytes=67_108_864,
-    sight=Sight(performance_schema=True, announced_bytes=512, sees_itself=True),
+    account="crossdock_operator@%",
+    missing_rights=(),
+    sight=SEEING,
     clock_skew_seconds=-0.2,
     schema_differences=(),
 )
@@ -303,10 +314,28 @@ def test_a_database_as_it_must_be_passes_every_check() -> None:
         ({"local_infile": False}, "mysql local_infile", "SET PERSIST local_infile"),
         ({"sql_mode": "ANSI"}, "mysql sql_mode", "proxy"),
         ({"packet_bytes": 1_048_576}, "mysql max_allowed_packet", "max_allowed_packet"),
-        ({"sight": Sight(False, 512, False)}, "mysql performance_schema", "= ON"),
-        ({"sight": Sight(True, 0, False)}, "mysql performance_schema", "attrs_size = 256"),
-        ({"sight": Sight(True, 255, True)}, "mysql performance_schema", "attrs_size = 256"),
-        ({"sight": Sight(True, 512, False)}, "mysql performance_schema", "proxy"),
+        ({"sight": replace(BLIND, performance_schema=False)}, "mysql performance_schema", "= ON"),
+        (
+            {"sight": replace(BLIND, announced_bytes=0)},
+            "mysql performance_schema",
+            "attrs_size = 256",
+        ),
+        (
+            {"sight": replace(SEEING, announced_bytes=255)},
+            "mysql performance_schema",
+            "attrs_size = 256",
+        ),
+        ({"sight": BLIND}, "mysql performance_schema", "proxy"),
+        (
+            {"sight": replace(SEEING, ends_others=False)},
+            "mysql performance_schema",
+            "Grant CONNECTION_ADMIN to crossdock_migrate@%",
+        ),
+        (
+            {"missing_rights": (Right("outbox", "UPDATE", ("published_at",)),)},
+            "mysql rights",
+            "docs/operations/accounts.md",
+        ),
         ({"clock_skew_seconds": 31.0}, "mysql clock", "NTP"),
         ({"clock_skew_seconds": -31.0}, "mysql clock", "NTP"),
         ({"schema_differences": ["0002"]}, "schema", "crossdock migrate"),

@@ -1,0 +1,18 @@
+-- What the account of this connection may do.
+
+-- name: whoami
+-- The account that the server took this connection for.
+SELECT CURRENT_USER() AS account;
+
+-- name: on_columns
+-- The rights on every column that it sees, from wherever they come: its own, its database's, a role's.
+SELECT TABLE_NAME AS name, COLUMN_NAME AS column_name, PRIVILEGES AS verbs
+FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE();
+
+-- name: routines
+-- The routines that it may call.
+SELECT ROUTINE_NAME AS name FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE();
+
+-- name: may_delete
+-- Refused where it may not delete rows; no row is looked at.
+EXPLAIN DELETE FROM `{table}` WHERE FALSE;
