@@ -13,6 +13,11 @@ output "mysql_host" {
   value       = trimsuffix(local.mysql_name, ".")
 }
 
+output "mysql_accounts" {
+  description = "The MySQL account of the database URL in each of these secrets; infra/mysql makes them."
+  value       = { for workload in local.workloads : "mysql-url-${workload}" => "crossdock_${workload}" }
+}
+
 output "secrets" {
   description = "The secrets that a person fills."
   value       = sort(setsubtract(keys(local.secrets), keys(local.files)))

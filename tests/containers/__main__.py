@@ -112,10 +112,10 @@ def follow(load_id: str) -> None:
     """Wait until a load is reported, and reconciled."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        listed = json.loads(compose("exec", "-T", "reporter", "crossdock", "status", "--json"))
+        listed = json.loads(compose("exec", "-T", "sweep", "crossdock", "status", "--json"))
         states = {load["load_id"]: load["state"] for load in listed["loads"]}
         if states.get(load_id) == "reported":
-            shown = compose("exec", "-T", "reporter", "crossdock", "report", load_id, "--json")
+            shown = compose("exec", "-T", "sweep", "crossdock", "report", load_id, "--json")
             require(json.loads(shown)["reconciled"], f"{load_id} reconciles")
             return
         time.sleep(1)

@@ -33,6 +33,6 @@ async def test_the_rights_are_enough_for_every_day_of_every_service(accounts: Ac
                 ended = await day.database.fetch_all("SELECT load_id, state FROM load_ledger")
                 denied = await day.database.fetch_all(DENIED)
             assert {row["load_id"]: row["state"] for row in ended} == scenario.ends, scenario.name
-            assert denied == (), scenario.name
+            assert not denied, (scenario.name, denied)
             seen += lane.proxy.seen
     assert set(statements()) - set(seen) == set(), "these were sent under nobody's account"

@@ -16,7 +16,7 @@ from tests.loads import replay, report, run
 from tests.pages import code, page, section
 from tests.production import content
 
-ACCOUNT = "'services'@'%'"
+ACCOUNT = "'crossdock_stager'@'%'"
 
 
 def statements(name: str, heading: str) -> list[str]:
@@ -50,7 +50,7 @@ async def test_notices_of_a_channel_that_was_given_up_are_told_off_by_hand(
 async def test_a_password_is_rotated_while_both_work(database_url: str, database: Database) -> None:
     def accepts(password: str) -> bool:
         parts = urlsplit(database_url)
-        login = f"services:{quote(password)}@{parts.hostname}:{parts.port}"
+        login = f"crossdock_stager:{quote(password)}@{parts.hostname}:{parts.port}"
         return mysql_server.accepts_connections(urlunsplit(parts._replace(netloc=login)))
 
     new, end_old = statements("docs/operations/secrets.md", "## The MySQL password")

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from crossdock.stack import local, prepare, storage_emulator
+from crossdock.stack.accounts import account_urls
 from shared.events import SUBSCRIPTIONS, Topic
+from shared.mysql.connect import MySQLAddress
 from shared.settings import load_settings
 from shared.version import VERSION as VERSION_TOLD
 from shared.worker import STOP_SECONDS
@@ -155,7 +157,8 @@ def test_no_port_is_open_to_another_machine(parts: Parts) -> None:
 def test_no_password_is_one_that_would_have_to_be_kept(parts: Parts) -> None:
     text = page("docker-compose.yml")
     named = re.findall(r"PASSWORD: (\S+)", text) + re.findall(r"://\w+:([^@\s]+)@", text)
-    assert set(named) == {PASSWORD_FOR_THIS_MACHINE, '"yes"'}
+    named += re.findall(r"password=(\S+)", text)
+    assert set(named) == {PASSWORD_FOR_THIS_MACHINE}
     names = {name for part in parts.values() for name in part.get("environment") or {}}
     assert not {name for name in names if re.search("SECRET|TOKEN|KEY|WEBHOOK|SMTP", name)}
 
@@ -163,20 +166,33 @@ def test_no_password_is_one_that_would_have_to_be_kept(parts: Parts) -> None:
 def test_the_settings_are_such_as_the_services_take_and_name_parts_that_are_there(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (environment,) = {json.dumps(parts[name]["environment"]) for name in OURS}
-    for name, value in json.loads(environment).items():
+    environments = [{**parts[name]["environment"], "CROSSDOCK_MYSQL_URL": ""} for name in OURS]
+    assert all(one == environments[0] for one in environments), "only the account differs"
+    for name, value in parts["init"]["environment"].items():
         monkeypatch.setenv(name, value)
     settings = load_settings()
     pubsub, storage = prepare.emulators()
     hosts = [urlsplit(url).hostname for url in (settings.mysql_url, f"//{pubsub}", storage)]
     assert hosts == ["mysql", "pubsub", "storage"]
     assert f"--project={settings.project}" in parts["pubsub"]["command"]
-    account = {
-        "MYSQL_USER": urlsplit(settings.mysql_url).username,
-        "MYSQL_PASSWORD": urlsplit(settings.mysql_url).password,
-        "MYSQL_DATABASE": urlsplit(settings.mysql_url).path[1:],
+    address = MySQLAddress.parse(settings.mysql_url)
+    assert address.user == "root"
+    given = {"MYSQL_ROOT_PASSWORD": address.password, "MYSQL_DATABASE": address.database}
+    assert given == parts["mysql"]["environment"]
+
+
+def test_each_service_works_under_its_own_account_which_init_makes(parts: Parts) -> None:
+    password, *_ = parts["init"]["command"][3:]
+    made = account_urls(url_of(parts["init"]), password.removeprefix("password="))
+    accounts = {name: name for name in SERVICES} | {"sweep": "operator", "sample": "operator"}
+    assert {name: url_of(parts[name]) for name in accounts} == {
+        name: made[account] for name, account in accounts.items()
     }
-    assert account.items() <= parts["mysql"]["environment"].items()
+
+
+def url_of(part: dict[str, Any]) -> str:
+    url: str = part["environment"]["CROSSDOCK_MYSQL_URL"]
+    return url
 
 
 def test_traces_go_where_the_shell_says_and_nowhere_by_default(parts: Parts) -> None:
@@ -187,7 +203,7 @@ def test_traces_go_where_the_shell_says_and_nowhere_by_default(parts: Parts) -> 
 
 
 def test_init_is_the_local_stacks_own_and_points_at_every_service(parts: Parts) -> None:
-    python, flag, module, *urls = parts["init"]["command"]
+    python, flag, module, _, *urls = parts["init"]["command"]
     assert (python, flag, module) == ("python", "-m", prepare.__name__)
     port = re.search(r"PORT=(\d+)$", DOCKERFILE, re.MULTILINE)
     assert port is not None

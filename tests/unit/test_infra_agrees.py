@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 
+from infra.mysql.accounts import PREFIX, PROGRAMS
 from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS, TOPICS
 from shared.partners import Partners
 from shared.settings import Settings
@@ -53,6 +54,13 @@ def test_settings_that_services_get_are_settings_of_the_code() -> None:
     }
     assert "CROSSDOCK_MYSQL_URL" in given
     assert given <= known
+
+
+def test_the_mysql_accounts_of_the_programs_are_those_that_are_made() -> None:
+    text = page("infra/terraform/tests/identities.tftest.hcl")
+    told = re.findall(r'^ +mysql-url-(\w+) += "(\w+)"$', text, re.MULTILINE)
+    assert {user for _, user in told} == {f"{PREFIX}_{name}" for name, _ in told}
+    assert {name for name, _ in told} == {*PROGRAMS} - {"reader"}, "nothing runs as the reader"
 
 
 def test_the_list_of_partners_that_is_made_is_one_that_services_read() -> None:

@@ -149,6 +149,30 @@ run "who_touched_which_object_is_written_down" {
   }
 }
 
+run "every_program_has_a_mysql_account_of_its_own" {
+  command = plan
+
+  assert {
+    condition = output.mysql_accounts == {
+      mysql-url-validator = "crossdock_validator"
+      mysql-url-stager    = "crossdock_stager"
+      mysql-url-upserter  = "crossdock_upserter"
+      mysql-url-reporter  = "crossdock_reporter"
+      mysql-url-migrate   = "crossdock_migrate"
+      mysql-url-operator  = "crossdock_operator"
+    }
+    error_message = "two programs share a MySQL account, or one has none"
+  }
+  assert {
+    condition = alltrue([
+      for secret in keys(output.mysql_accounts) :
+      [for key, one in google_secret_manager_secret_iam_member.reader : key if startswith(key, "${secret}/")]
+      == ["${secret}/${trimprefix(secret, "mysql-url-")}"]
+    ])
+    error_message = "a program's MySQL password can be read by another program"
+  }
+}
+
 run "a_program_reads_its_own_secrets_only" {
   command = plan
 
