@@ -9,7 +9,7 @@ CREATE PROCEDURE end_worker(IN worker VARCHAR(255) CHARACTER SET utf8mb4 COLLATE
 SQL SECURITY DEFINER
 BEGIN
     DECLARE connections INT UNSIGNED DEFAULT 0;
-    DECLARE connection BIGINT UNSIGNED;
+    DECLARE connection_no BIGINT UNSIGNED;
     DECLARE no_more BOOLEAN DEFAULT FALSE;
     DECLARE announced CURSOR FOR
         SELECT PROCESSLIST_ID FROM performance_schema.session_connect_attrs
@@ -17,11 +17,11 @@ BEGIN
     DECLARE CONTINUE HANDLER FOR NOT FOUND SET no_more = TRUE;
     DECLARE CONTINUE HANDLER FOR 1094 BEGIN END; -- it ended by itself meanwhile
     OPEN announced;
-    FETCH announced INTO connection;
+    FETCH announced INTO connection_no;
     WHILE NOT no_more DO
         SET connections = connections + 1;
-        KILL CONNECTION connection;
-        FETCH announced INTO connection;
+        KILL CONNECTION connection_no;
+        FETCH announced INTO connection_no;
     END WHILE;
     CLOSE announced;
     SELECT connections, CURRENT_USER() AS runs_as,

@@ -20,6 +20,7 @@ from tests.faults.relay import Relay
 _FRAME_HEAD_BYTES = 4
 _FULL_FRAME_BYTES = 0xFFFFFF
 _FLUSH_BYTES = 64 * 1024
+_MORE_RESULTS = 0x0008
 _LONGEST_EOF_BYTES = _FRAME_HEAD_BYTES + 8
 _QUIT, _QUERY = 0x01, 0x03
 _OK, _MORE_AUTH, _LOCAL_INFILE, _EOF, _ERR = 0x00, 0x01, 0xFB, 0xFE, 0xFF
@@ -208,11 +209,15 @@ class _Session:
             kind = packet[_FRAME_HEAD_BYTES]
             if kind == _ERR:
                 break
-            ends += kind == _EOF and len(packet) <= _LONGEST_EOF_BYTES
+            if kind == _EOF and len(packet) <= _LONGEST_EOF_BYTES:
+                ends += 1
+                more = int.from_bytes(packet[-2:], "little") & _MORE_RESULTS
             if len(held) > _FLUSH_BYTES:
                 take(bytes(held))
                 held.clear()
         take(bytes(held))
+        if kind == _EOF and more:  # a routine's rows are followed by its own end
+            await self._answer(take)
 
     async def _pass_stream(self) -> None:
         while True:

@@ -207,9 +207,11 @@ async def test_answers_of_any_size_pass_whole(bench: Bench) -> None:
         large = await database.fetch_value("SELECT REPEAT('x', 17000000)")
         with pytest.raises(aiomysql.ProgrammingError):
             await database.fetch_all("SELECT * FROM nowhere")
+        await database.execute("CREATE PROCEDURE told() SELECT 3")
+        told = await database.fetch_value("CALL told()")
         still = await database.fetch_value("SELECT 7")
     assert [row["i"] for row in rows] == list(range(1, 901))
-    assert (list(empty), len(large), still) == ([], 17_000_000, 7)
+    assert (list(empty), len(large), told, still) == ([], 17_000_000, 3, 7)
 
 
 @pytest.mark.parametrize(
