@@ -173,5 +173,5 @@ WHERE load_id = %(load_id)s AND fence = %(fence)s AND kind IN ('finished', 'fail
 
 -- name: end_worker
 -- End a worker's connections by the name that they announced (ids restart, tokens do not), whatever
--- their account, and say whether such connections can be found at all. The empty name is nobody's.
+-- their account, and say whether such connections can be found at all. Of the empty name nothing is ended.
 CALL end_worker(%(worker)s);

@@ -3,8 +3,9 @@
 
 -- name: end_worker
 -- Ends every connection that announced itself as this worker, of whatever account, and tells how
--- many there were; and whether connections can be found, by the one that asks. To the empty name
--- nobody answers. A service may call this, and so needs no right to end connections.
+-- many there were; and whether connections can be found, by the one that asks. A worker's name has
+-- an @ in it, and of no other name anything is ended. Services may call this, and so need no right
+-- to end connections.
 CREATE PROCEDURE end_worker(IN worker VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin)
 SQL SECURITY DEFINER
 BEGIN
@@ -13,7 +14,8 @@ BEGIN
     DECLARE no_more BOOLEAN DEFAULT FALSE;
     DECLARE announced CURSOR FOR
         SELECT PROCESSLIST_ID FROM performance_schema.session_connect_attrs
-        WHERE ATTR_NAME = 'program_name' AND ATTR_VALUE = CONCAT('crossdock:', worker);
+        WHERE ATTR_NAME = 'program_name' AND ATTR_VALUE = CONCAT('crossdock:', worker)
+            AND worker LIKE '%@%';
     DECLARE CONTINUE HANDLER FOR NOT FOUND SET no_more = TRUE;
     DECLARE CONTINUE HANDLER FOR 1094 BEGIN END; -- it ended by itself meanwhile
     OPEN announced;
