@@ -34,6 +34,7 @@ _WITHOUT_VALUES: Final = frozenset(
         # Locks, and the ends of statements, connections and servers.
         *(ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK, ER.LOCK_TABLE_FULL, ER.TABLE_DEF_CHANGED),
         *(ER.QUERY_INTERRUPTED, ER.QUERY_TIMEOUT, ER.SERVER_SHUTDOWN, ER.NO_SUCH_THREAD),
+        *(ER.KILL_DENIED_ERROR,),
         *(3100, 3101, 3572, 4031),  # replication's veto, its rollback, NOWAIT, too long a silence
         *(ER.NET_READ_ERROR, ER.NET_READ_INTERRUPTED),
         *(ER.NET_ERROR_ON_WRITE, ER.NET_WRITE_INTERRUPTED, ER.NET_PACKET_TOO_LARGE),
