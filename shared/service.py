@@ -41,13 +41,13 @@ def create_app(
     Raises:
         SettingsError: a setting is missing or wrong.
     """
-    settings = load_settings()
+    settings = load_settings(takes_pushes=True)
     set_up_logs(settings.log_level, service=stage.name, project=settings.project)
     start_telemetry(stage.name)
     parts = connect_parts(settings)
     verifier = (
         TokenVerifier(settings.push_audience, settings.push_service_account)
-        if settings.push_audience
+        if settings.push_audience and settings.push_service_account
         else None
     )
 
