@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -115,33 +115,51 @@ BROKEN_FILES: dict[str, Breaks] = {
 }
 
 
-def broken_file(planter: Planter, breaks: Breaks, **facts: Any) -> Drop:
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A drop as it is uploaded: its objects by their full names, the manifest last."""
+
+    load_id: str
+    objects: Mapping[str, bytes]
+
+    @property
+    def text(self) -> str:
+        """All of it, to find in it what was planted."""
+        return b"\n".join(self.objects.values()).decode("utf-8", "replace")
+
+
+def packed(drop: Drop, manifest: Mapping[str, Any] | None = None) -> Package:
+    """A drop with its own manifest, or with another."""
+    files = {**drop.files, "manifest.json": json.dumps(manifest or drop.manifest()).encode()}
+    return Package(drop.load_id, {drop.prefix + name: data for name, data in files.items()})
+
+
+def broken_file(planter: Planter, breaks: Breaks, **facts: Any) -> Package:
     """A drop whose customers.csv is no good; its manifest is true of it."""
     drop = Drop.of({**planter.family(), "customers": [planter.row("customers")] * 2}, **facts)
-    said = drop.manifest()
+    manifest = drop.manifest()
     drop.files["customers.csv"] = breaks(drop.files["customers.csv"])
-    drop.manifest_changes = {"files": said["files"]}
-    said["files"][0]["sha256"] = hashlib.sha256(drop.files["customers.csv"]).hexdigest()
-    return drop
+    sha256 = hashlib.sha256(drop.files["customers.csv"]).hexdigest()
+    manifest["files"][0]["sha256"] = sha256
+    return packed(drop, manifest)
 
 
-def changed_file(planter: Planter, **facts: Any) -> Drop:
+def changed_file(planter: Planter, **facts: Any) -> Package:
     """A drop whose manifest is not true of a file."""
     drop = Drop.of(planter.family(), **facts)
-    drop.manifest_changes = {"files": drop.manifest()["files"]}
+    manifest = drop.manifest()
     drop.files["invoices.csv"] = csv_bytes("invoices", [planter.row("invoices")])
-    return drop
+    return packed(drop, manifest)
 
 
-def wrong_total(planter: Planter, **facts: Any) -> Drop:
+def wrong_total(planter: Planter, **facts: Any) -> Package:
     """A drop with a control total that its two rows do not add up to."""
     rows = planter.family()
     more = planter.row("invoices", source_vehicle_id=rows["vehicles"][0]["source_vehicle_id"])
     drop = Drop.of({**rows, "invoices": [*rows["invoices"], more]}, **facts)
-    files = drop.manifest()["files"]
-    files[2]["totals"] = {"total": "1.00"}
-    drop.manifest_changes = {"files": files}
-    return drop
+    manifest = drop.manifest()
+    manifest["files"][2]["totals"] = {"total": "1.00"}
+    return packed(drop, manifest)
 
 
 def broken_manifests(planter: Planter, drop: Drop) -> dict[str, bytes]:

@@ -26,10 +26,12 @@ from shared.errors import catalogue
 from shared.mysql.connect import MySQLAddress, connect
 from tests.canaries import (
     BROKEN_FILES,
+    Package,
     Planter,
     broken_file,
     broken_manifests,
     changed_file,
+    packed,
     rejected_rows,
     too_many_rejects,
     wrong_total,
@@ -183,19 +185,19 @@ async def scene(
             await proxy.close()
 
 
-def drops_of(planter: Planter) -> dict[str, Drop]:
+def drops_of(planter: Planter) -> dict[str, Package]:
     """A drop of each kind, each of a partner of its own."""
 
     def facts(name: str) -> dict[str, Any]:
         return {"load_id": f"load-{name}", "partner": f"partner-{name}"}
 
     return {
-        "good": Drop.of(planter.family(), **facts("good")),
-        "rejects": Drop.of(rejected_rows(planter), **facts("rejects")),
-        "over-limit": Drop.of(too_many_rejects(planter), **facts("over-limit")),
+        "good": packed(Drop.of(planter.family(), **facts("good"))),
+        "rejects": packed(Drop.of(rejected_rows(planter), **facts("rejects"))),
+        "over-limit": packed(Drop.of(too_many_rejects(planter), **facts("over-limit"))),
         "changed": changed_file(planter, **facts("changed")),
         "total": wrong_total(planter, **facts("total")),
-        "stuck": Drop.of(planter.family(), **facts("stuck")),
+        "stuck": packed(Drop.of(planter.family(), **facts("stuck"))),
         **{
             name: broken_file(planter, breaks, **facts(name))
             for name, breaks in BROKEN_FILES.items()
@@ -203,16 +205,24 @@ def drops_of(planter: Planter) -> dict[str, Drop]:
     }
 
 
-async def take_everything(scene: Scene) -> dict[str, Drop]:
+def planted_in(drop: Package, planted: Mapping[str, str]) -> set[str]:
+    return {canary for canary in planted if canary in drop.text}
+
+
+async def take_everything(scene: Scene) -> dict[str, Package]:
     """Every drop through the services, to its end."""
     drops = drops_of(scene.planter)
-    company = drops["stuck"].files["customers.csv"].split(b",")[14].decode()
-    assert company in scene.planter.planted
+    company = next(
+        canary
+        for canary in planted_in(drops["stuck"], scene.planter.planted)
+        if scene.planter.planted[canary] == "customers.company_name"
+    )
     async with scene.lane.database() as database:
         await database.execute(SAYS_A_ROW.format(company=company))
     scene.proxy.arm(*STRUCK)
     for drop in drops.values():
-        await scene.lane.upload(drop)
+        for name, data in drop.objects.items():
+            await scene.lane.put(name, data)
     bare = Drop(load_id="load-manifest", partner="partner-manifest")
     manifests = broken_manifests(scene.planter, bare)
     for name, manifest in manifests.items():
@@ -244,7 +254,7 @@ async def send_letters(scene: Scene) -> None:
     assert (taken.status_code, refused.status_code) == (204, 400)
 
 
-async def ask_every_command(scene: Scene, drops: Mapping[str, Drop]) -> None:
+async def ask_every_command(scene: Scene, drops: Mapping[str, Package]) -> None:
     wrong = scene.lane.environment["CROSSDOCK_MYSQL_URL"].replace(
         scene.secrets.mysql, scene.secrets.mysql + "x"
     )
@@ -328,7 +338,7 @@ async def test_no_canary_comes_out_of_any_log_notice_letter_history_report_trace
     assert rejects == {code for code in catalogue() if code.startswith("row.")}
     assert told["load_ledger.failure_code"].count(".") >= len(BROKEN_FILES) > MOST_ROWS_NAMED
     homes = "\n".join((await tables(scene, homes=True)).values())
-    for canary in _canaries_in(drops["good"], planted):
+    for canary in planted_in(drops["good"], planted):
         assert canary in homes
     found = [
         (where, canary, planted[canary])
@@ -337,8 +347,3 @@ async def test_no_canary_comes_out_of_any_log_notice_letter_history_report_trace
         if canary in text
     ]
     assert found == []
-
-
-def _canaries_in(drop: Drop, planted: Mapping[str, str]) -> set[str]:
-    text = b"".join(drop.files.values()).decode()
-    return {canary for canary in planted if canary in text}

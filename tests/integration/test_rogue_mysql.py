@@ -26,7 +26,7 @@ from tests.drops import Drop
 from tests.loads import run
 from tests.rogue_mysql import WANTED, RogueProxy, RogueServer, rogue_server
 
-PATIENCE_SECONDS = 100
+PATIENCE_SECONDS = 200
 REFUSED = "asked for a file that was not offered"
 # Statements that other connections of a load ask, each at its own time.
 BESIDE_A_LOAD = ("shared.ledger.ledger.renew_lease", "services.stager.load.load_file")
@@ -148,6 +148,7 @@ def test_no_command_sends_a_file(
     assert rogue.offered_files == {False}
 
 
+@pytest.mark.timeout(240)
 async def test_a_load_whose_every_statement_is_answered_so_sends_nothing_but_its_own_files(
     parts: Parts, bucket_dir: Path
 ) -> None:
