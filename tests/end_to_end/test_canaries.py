@@ -105,7 +105,7 @@ class Scene:
 
     async def command(self, *words: str, **settings: str) -> None:
         """Run a command and keep what it prints."""
-        env = {**self.lane.environment, **settings}
+        env = {**self.lane.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": "", **settings}
         done = await asyncio.to_thread(cli.invoke, app, words, env=env)
         self.printed[" ".join((*words, *settings))] = done.output
 
@@ -226,7 +226,7 @@ async def take_everything(scene: Scene) -> dict[str, Package]:
     bare = Drop(load_id="load-manifest", partner="partner-manifest")
     manifests = broken_manifests(scene.planter, bare)
     for name, manifest in manifests.items():
-        await scene.lane.put(f"imports/partner-{name}/load-{name}/manifest.json", manifest)
+        await scene.lane.put(f"imports/partner-{name}/load-of-{name}/manifest.json", manifest)
     await send_letters(scene)
     await scene.until(AT_REST, len(drops) + len(manifests))
     assert scene.proxy.struck
