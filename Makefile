@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test infra-test faults mutants proof bench bench-small containers lint format lock clean
+.PHONY: help setup demo test infra-test faults mutants proof bench bench-small containers audit lint format lock clean
 
 help: ## list every target
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
@@ -42,6 +42,12 @@ bench-small: setup ## small drops through the whole stack: alone, at once, besid
 containers: setup ## build the image and run the whole system in containers (needs Docker)
 	@$(PYTHON) -m tests.containers
 
+audit: ## ask pip-audit's advisory service about every pinned package (not a part of `make test`)
+	@if [ ! -x .audit-venv/bin/python ] || [ requirements-audit.txt -nt .audit-venv ]; then \
+	  echo 'audit: installing pip-audit' && rm -rf .audit-venv && python3 -m venv .audit-venv && \
+	  .audit-venv/bin/pip install --quiet --require-hashes -r requirements-audit.txt; fi
+	@.audit-venv/bin/python -m infra.audit requirements*.txt
+
 lint: setup ## ruff, its formatter, mypy --strict, the import rules
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
@@ -57,19 +63,20 @@ format: setup ## rewrite the code as the formatter wants it
 LOCK := .lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --upgrade
 
-lock: ## resolve pyproject.toml anew into the four lock files
+lock: ## resolve pyproject.toml anew into the five lock files
 	@echo 'lock: resolving for Python 3.11 and later'
 	@rm -rf .lock-venv && python3 -m venv .lock-venv && .lock-venv/bin/pip install --quiet uv
 	@$(LOCK) --extra dev --output-file requirements-dev.txt pyproject.toml
 	@$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
 	@$(LOCK) --group infra --output-file requirements-infra.txt
+	@$(LOCK) --group audit --output-file requirements-audit.txt
 	@$(LOCK) --group infra-schema --no-deps --output-file requirements-infra-schema.txt
 	@rm -rf .lock-venv
 	@echo 'lock: requirements*.txt written'
 
 clean: ## stop the local stack, remove its data, the environment and all caches
 	@if [ -x .venv/bin/crossdock ] && [ -d .crossdock ]; then .venv/bin/crossdock down --purge; fi
-	@rm -rf .venv .infra-venv .lock-venv .crossdock *.egg-info build .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .infra-venv .lock-venv .audit-venv .crossdock *.egg-info build .mypy_cache .ruff_cache .pytest_cache \
 	  .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo 'clean: done'

@@ -22,6 +22,7 @@ from benchmarks.yardstick import load_raw
 from crossdock.stack import mysql_server
 from shared.mysql.connect import MySQLAddress
 from shared.mysql.migrate import migrate
+from shared.mysql.quoting import quoted
 
 CUSTOMERS_OF_ROWS: Final = 11.05
 CASES: Final = ("first", "again", "changed")
@@ -122,8 +123,8 @@ def _round(url: str, drops: Path) -> Round:
     database = MySQLAddress.parse(url).database
     with pymysql.connect(**MySQLAddress.parse(url).arguments()) as connection:
         cursor = connection.cursor()
-        cursor.execute(f"DROP DATABASE `{database}`")
-        cursor.execute(f"CREATE DATABASE `{database}`")
+        cursor.execute(f"DROP DATABASE {quoted(database)}")
+        cursor.execute(f"CREATE DATABASE {quoted(database)}")
     asyncio.run(migrate(url))
     yardstick_seconds = load_raw(url, drops / "first")
     return Round(yardstick_seconds, {case: take(url, drops / case) for case in CASES})

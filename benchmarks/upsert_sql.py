@@ -26,6 +26,7 @@ from shared.contracts.tables import Names
 from shared.csv_records import encode_record
 from shared.mysql.connect import Database, Parameters, Row, connect
 from shared.mysql.migrate import migrate
+from shared.mysql.quoting import quoted
 
 DATABASE = "crossdock_benchmark"
 SHAPE = (1.0, 1.5, 3.0, 5.5)
@@ -117,8 +118,8 @@ async def load_raw(
             for chunk in ready:
                 yield chunk
 
-        columns = ", ".join(f"`{name}`" for name in entity.header)
-        statement = LOAD.format(staging=Names.of(entity).staging, columns=columns)
+        columns = ", ".join(map(quoted, entity.header))
+        statement = LOAD.format(staging=quoted(Names.of(entity).staging), columns=columns)
         began = time.perf_counter()
         await database.connection.load_stream(statement, attempt.keys(), stream())
         seconds += time.perf_counter() - began
@@ -151,8 +152,8 @@ async def row_checks(database: Database, contract: Contract, attempt: Attempt) -
     began = time.perf_counter()
     for entity in contract.entities:
         await database.fetch_value(
-            f"SELECT COUNT(*) FROM {Names.of(entity).staging} s WHERE s.load_id = %(load_id)s "
-            f"AND ({violation_sql(entity, 's')}) IS NOT NULL",
+            f"SELECT COUNT(*) FROM {quoted(Names.of(entity).staging)} s "
+            f"WHERE s.load_id = %(load_id)s AND ({violation_sql(entity, 's')}) IS NOT NULL",
             attempt.keys(),
         )
     return time.perf_counter() - began

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from shared.contracts.model import Entity
 from shared.errors import TransientFault
 from shared.mysql.queries import load_queries
+from shared.mysql.quoting import quoted
 
 CACHE_KIB: Final = 8 * 1024
 MOST_KEY_CHARACTERS_KEPT: Final = 200
@@ -60,7 +61,11 @@ class FileRows:
     def __init__(self, database: sqlite3.Connection, entity: Entity) -> None:
         self._database = database
         self._entity = entity
-        names = {"rows": entity.name, "parent": entity.parent}
+        names = {
+            "rows": quoted(entity.name),
+            "by_key": quoted(f"{entity.name}_by_key"),
+            "parent": quoted(entity.parent) if entity.parent else "",
+        }
         self._sql = {name: template.format_map(names) for name, template in _SQL.items()}
         self._run("create_rows")
 

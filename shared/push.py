@@ -55,19 +55,19 @@ class TokenVerifier:
     def __init__(
         self,
         audience: str,
-        service_account: str | None,
+        service_account: str,
         *,
         fetch: transport.Request | None = None,
     ) -> None:
-        """Take tokens for `audience` only, and of `service_account` only when it is given.
+        """Take tokens for `audience` and of `service_account`, and no others.
 
         `fetch` gets Google's certificates; by default over HTTPS.
 
         Raises:
-            ValueError: no audience; tokens for any service would be taken.
+            ValueError: no audience, or no account; tokens of or for anyone would be taken.
         """
-        if not audience:
-            raise ValueError("a push token cannot be checked without an audience")
+        if not audience or not service_account:
+            raise ValueError("a push token is checked for its audience and its account")
         self._audience = audience
         self._service_account = service_account
         self._fetch = _CertificateCache(HttpRequest() if fetch is None else fetch)
@@ -93,8 +93,6 @@ class TokenVerifier:
         except Exception as fault:
             # A forged token may break its parser in any way, and the text may quote the token.
             raise TokenRefused(f"no token that Google signed ({type(fault).__name__})") from fault
-        if self._service_account is None:
-            return
         account = claims.get("email")
         if account != self._service_account or claims.get("email_verified") is not True:
             raise TokenRefused(f"signed for {account}, expected {self._service_account}")

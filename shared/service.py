@@ -10,12 +10,14 @@ from http import HTTPStatus
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp
 
 from shared.bus.port import Answer, Message
 from shared.cloud_parts import close_parts, connect_parts
 from shared.dead_letters import keep_request
 from shared.errors import TransientFault
 from shared.events import Topic
+from shared.http_headers import GuardedAnswers
 from shared.ledger.takeover import Sight
 from shared.logs import set_up_logs
 from shared.mysql.connect import connect
@@ -32,6 +34,12 @@ TakeLetter = Callable[[Message, Parts], Awaitable[Answer]]
 log = structlog.get_logger()
 
 
+class _Service(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        """The stack with the headers around all of it, so that an unforeseen error has them too."""
+        return GuardedAnswers(super().build_middleware_stack())
+
+
 def create_app(
     stage: Stage, *, after_sweep: Tell | None = None, take_letter: TakeLetter | None = None
 ) -> FastAPI:
@@ -42,13 +50,13 @@ def create_app(
     Raises:
         SettingsError: a setting is missing or wrong.
     """
-    settings = load_settings()
+    settings = load_settings(takes_pushes=True)
     set_up_logs(settings.log_level, service=stage.name, project=settings.project)
     start_telemetry(stage.name)
     parts = connect_parts(settings)
     verifier = (
         TokenVerifier(settings.push_audience, settings.push_service_account)
-        if settings.push_audience
+        if settings.push_audience and settings.push_service_account
         else None
     )
 
@@ -69,7 +77,7 @@ def create_app(
         work.add_done_callback(in_hand.discard)
         return await work
 
-    app = FastAPI(title=f"crossdock {stage.name}", lifespan=lifespan)
+    app = _Service(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     keep_refused = partial(keep_request, stage.name, settings.mysql_url)
     app.include_router(create_push_router(take, verifier, keep_refused=keep_refused))
     if take_letter is not None:

@@ -28,9 +28,12 @@ class SettingsError(ValueError):
 _before_emulators: ContextVar[bool] = ContextVar("before_emulators", default=False)
 
 
+def _is_emulated() -> bool:
+    return _before_emulators.get() or bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
+
+
 def _checked_webhook(url: SecretStr) -> SecretStr:
-    emulated = _before_emulators.get() or bool(os.environ.get("PUBSUB_EMULATOR_HOST"))
-    check_webhook_url(url.get_secret_value(), loopback_allowed=emulated)
+    check_webhook_url(url.get_secret_value(), loopback_allowed=_is_emulated())
     return url
 
 
@@ -104,6 +107,11 @@ class Settings(BaseSettings):
             wrong.append(
                 "CROSSDOCK_HEARTBEAT_SECONDS must be at most half of CROSSDOCK_LEASE_SECONDS"
             )
+        if bool(self.push_audience) != bool(self.push_service_account):
+            wrong.append(
+                "CROSSDOCK_PUSH_AUDIENCE and CROSSDOCK_PUSH_SERVICE_ACCOUNT are given both, or "
+                "neither"
+            )
         if bool(self.email_to) != (self.smtp_url is not None):
             wrong.append("CROSSDOCK_SMTP_URL and CROSSDOCK_EMAIL_TO are given both, or neither")
         elif self.smtp_server is not None and self.sender is None:
@@ -132,12 +140,29 @@ class Settings(BaseSettings):
         return self.email_from or (user if user and is_mail_address(user) else None)
 
 
-def load_settings(*, before_emulators: bool = False, **given: object) -> Settings:
+class _PushedSettings(Settings):
+    """Those of a process that takes pushes: from strangers only with a token, or not at all."""
+
+    @field_validator("push_audience", "push_service_account")
+    @classmethod
+    def _tells_pubsub_from_others(cls, given: str | None) -> str | None:
+        if not given and not _is_emulated():
+            raise ValueError(
+                "is needed, for without it anyone's requests would be taken for Pub/Sub's; only "
+                "beside an emulator, where PUBSUB_EMULATOR_HOST is set, no token is asked for"
+            )
+        return given
+
+
+def load_settings(
+    *, before_emulators: bool = False, takes_pushes: bool = False, **given: object
+) -> Settings:
     """The settings of this process; `given` values win over the environment.
 
     Args:
         before_emulators: read them as a process does that has PUBSUB_EMULATOR_HOST, though the
             emulator does not run yet.
+        takes_pushes: whether others can send this process requests, which have to carry a token.
         given: values by the names of the fields.
 
     Raises:
@@ -145,7 +170,7 @@ def load_settings(*, before_emulators: bool = False, **given: object) -> Setting
     """
     before = _before_emulators.set(before_emulators)
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return (_PushedSettings if takes_pushes else Settings)(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
     finally:

@@ -212,8 +212,9 @@ def _start_workers(
         progress(f"{name}: starting at {url}")
         port = str(urlsplit(url).port)
         serve = ["uvicorn", f"services.{name}.app:app", "--host", "127.0.0.1", "--port", port]
-        limits = ["--no-access-log", "--timeout-graceful-shutdown", str(SERVICE_STOP_SECONDS)]
-        start(name, [*serve, *limits], name, PORT=port)
+        quiet = ["--no-access-log", "--no-server-header"]
+        limits = ["--timeout-graceful-shutdown", str(SERVICE_STOP_SECONDS)]
+        start(name, [*serve, *quiet, *limits], name, PORT=port)
 
     def ensure_service(name: str) -> ServiceInfo:
         url = info.services[name].url

@@ -21,6 +21,7 @@ from crossdock.stack import processes
 from crossdock.stack.errors import StackError
 from crossdock.stack.mysql_binaries import MySQLServerProgram, find_or_fetch
 from shared.mysql.connect import MySQLAddress
+from shared.mysql.quoting import quoted
 from shared.mysql.tls import BlockingConnection
 
 PROCESS = "mysql"
@@ -105,14 +106,17 @@ def create_database(url: str, name: str) -> str:
 
     Returns:
         The URL of the new database, with the same account.
+
+    Raises:
+        ValueError: the name is no plain identifier.
     """
-    _execute(url, f"CREATE DATABASE {_quoted(name)} CHARACTER SET utf8mb4")
+    _execute(url, f"CREATE DATABASE {quoted(name)} CHARACTER SET utf8mb4")
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 def drop_database(url: str, name: str) -> None:
     """Drop a database and all in it; one that is not there is no error."""
-    _execute(url, f"DROP DATABASE IF EXISTS {_quoted(name)}")
+    _execute(url, f"DROP DATABASE IF EXISTS {quoted(name)}")
 
 
 def accepts_connections(url: str) -> bool:
@@ -133,10 +137,6 @@ def _execute(url: str, statement: str) -> None:
             cursor.execute(statement)
     finally:
         connection.close()
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
 
 
 def _password(folder: Path) -> str:

@@ -27,7 +27,7 @@ WHERE load_id = %(load_id)s AND run = %(run)s GROUP BY code ORDER BY kept DESC, 
 
 -- name: count_standing
 -- How many of the keys that the load's upsert accepted stand in production now.
-SELECT COUNT(*) FROM `{delivered}` d JOIN `{production}` p ON p.`{id_column}` = d.internal_id
+SELECT COUNT(*) FROM {delivered} d JOIN {production} p ON p.{id_column} = d.internal_id
 WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s;
 
 -- name: store

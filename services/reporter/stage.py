@@ -19,6 +19,7 @@ from shared.ledger.states import Load, State
 from shared.manifest import Manifest, reread_manifest
 from shared.mysql.connect import Database, Row
 from shared.mysql.queries import load_queries
+from shared.mysql.quoting import quoted
 from shared.notices import failure_as_told
 from shared.stage import Parts, Stage
 from shared.steps import passed
@@ -124,7 +125,9 @@ async def _rejected_rows(
 async def _standing(database: Database, row: Row, entity: Entity) -> int:
     names = Names.of(entity)
     statement = SQL["count_standing"].format(
-        delivered=names.delivered, production=names.production, id_column=entity.id_column
+        delivered=quoted(names.delivered),
+        production=quoted(names.production),
+        id_column=quoted(entity.id_column),
     )
     keys = {"load_id": row["load_id"], "fence": row["applied_fence"]}
     return int(await database.fetch_value(statement, keys))

@@ -2,11 +2,11 @@
 
 -- name: clear_run
 -- A restart begins anew: what an earlier attempt of this run had staged goes, a piece at a time.
-DELETE FROM `{staging}` WHERE load_id = %(load_id)s AND run = %(run)s LIMIT %(most)s;
+DELETE FROM {staging} WHERE load_id = %(load_id)s AND run = %(run)s LIMIT %(most)s;
 
 -- name: load_file
 -- One file in the canonical dialect; LOCAL turns errors into warnings, so the caller counts.
-LOAD DATA LOCAL INFILE %(stream)s INTO TABLE `{staging}` CHARACTER SET utf8mb4
+LOAD DATA LOCAL INFILE %(stream)s INTO TABLE {staging} CHARACTER SET utf8mb4
 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '"' ESCAPED BY '' LINES TERMINATED BY '\n'
 (row_no, {columns}) SET load_id = %(load_id)s, run = %(run)s;
 

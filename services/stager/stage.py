@@ -9,6 +9,7 @@ from shared.errors import Failure, ObjectGone, Rejected, TransientFault
 from shared.ledger.lease import Claim
 from shared.mysql.connect import Database
 from shared.mysql.queries import load_queries
+from shared.mysql.quoting import quoted
 from shared.stage import Parts, Stage
 from shared.steps import passed
 
@@ -81,8 +82,8 @@ async def _clear(claim: Claim, database: Database, entity: Entity) -> None:
 
 
 def _render(name: str, entity: Entity) -> str:
-    columns = ", ".join(f"`{column}`" for column in entity.header)
-    return SQL[name].format(staging=Names.of(entity).staging, columns=columns)
+    columns = ", ".join(map(quoted, entity.header))
+    return SQL[name].format(staging=quoted(Names.of(entity).staging), columns=columns)
 
 
 def _keys(claim: Claim) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from shared.contracts.model import Contract, Entity
 from shared.contracts.row_rules import typed_sql, violation_sql
 from shared.contracts.tables import Names
 from shared.mysql.queries import load_fragments, load_queries
+from shared.mysql.quoting import quoted
 
 _TEMPLATES: Final = {
     name: template
@@ -58,12 +59,12 @@ def _parts(contract: Contract, entity: Entity, id_bits: int) -> dict[str, str]:
     names = Names.of(entity)
     parts = {
         "entity": entity.name,
-        "key": entity.key,
-        "id": entity.id_column,
-        "staging": names.staging,
-        "delivered": names.delivered,
-        "crosswalk_keys": names.crosswalk_keys,
-        "production": names.production,
+        "key": quoted(entity.key),
+        "id": quoted(entity.id_column),
+        "staging": quoted(names.staging),
+        "delivered": quoted(names.delivered),
+        "crosswalk_keys": quoted(names.crosswalk_keys),
+        "production": quoted(names.production),
         "violation": violation_sql(entity, "s"),
         "hashed_id": _hashed_id(entity, entity.key, id_bits),
         "raw": _raw(entity),
@@ -101,10 +102,10 @@ def _parent_parts(contract: Contract, entity: Entity, id_bits: int) -> dict[str,
     names = Names.of(parent)
     parts = {
         "parent": parent.name,
-        "parent_key": parent.key,
-        "parent_staging": names.staging,
-        "parent_delivered": names.delivered,
-        "parent_crosswalk_keys": names.crosswalk_keys,
+        "parent_key": quoted(parent.key),
+        "parent_staging": quoted(names.staging),
+        "parent_delivered": quoted(names.delivered),
+        "parent_crosswalk_keys": quoted(names.crosswalk_keys),
     }
     hashed = _hashed_id(parent, parent.key, id_bits)
     parent_id = f"COALESCE(pk.internal_id, pc.internal_id, {hashed})"
@@ -128,29 +129,29 @@ def _column_parts(contract: Contract, entity: Entity, parts: Mapping[str, str]) 
     parent = contract.parent_of(entity)
     typed = {column.name: typed_sql(column, "s") for column in entity.value_columns}
     values = dict(typed)
-    same = [f"p.`{name}` <=> {value}" for name, value in typed.items()]
+    same = [f"p.{quoted(name)} <=> {value}" for name, value in typed.items()]
     if not entity.has_children:
-        values = {entity.key: f"s.`{entity.key}`"} | values
+        values = {entity.key: f"s.{quoted(entity.key)}"} | values
     assigned = dict(typed)
     if parent is not None:
         values = {parent.id_column: "d.parent_id"} | values
         assigned = {parent.id_column: "d.parent_id"} | assigned
-        same.insert(0, f"p.`{parent.id_column}` = {parts['parent_id']}")
+        same.insert(0, f"p.{quoted(parent.id_column)} = {parts['parent_id']}")
     values = {entity.id_column: "d.internal_id"} | values
     return {
-        "columns": ", ".join(f"`{name}`" for name in values),
+        "columns": ", ".join(map(quoted, values)),
         "values": ", ".join(values.values()),
-        "assignments": ", ".join(f"p.`{name}` = {value}" for name, value in assigned.items()),
+        "assignments": ", ".join(f"p.{quoted(name)} = {value}" for name, value in assigned.items()),
         "same_values": " AND ".join(same),
     }
 
 
 def _hashed_id(entity: Entity, key_column: str, id_bits: int) -> str:
-    return hashed_id_sql(entity.name, f"COALESCE(s.`{key_column}`, '')", bits=id_bits)
+    return hashed_id_sql(entity.name, f"COALESCE(s.{quoted(key_column)}, '')", bits=id_bits)
 
 
 def _raw(entity: Entity) -> str:
-    fields = ", ".join(_field(f"s.`{column}`") for column in entity.header)
+    fields = ", ".join(_field(f"s.{quoted(column)}") for column in entity.header)
     return f"CONCAT_WS(',', {fields})"
 
 

@@ -13,10 +13,10 @@ WITH refused AS (
         COUNT(*) OVER same_key AS copies,
         MIN(d.row_no) OVER same_key AS first_copy,
         ROW_NUMBER() OVER (same_key ORDER BY d.row_no) AS place
-    FROM `{delivered}` d STRAIGHT_JOIN `{staging}` s
+    FROM {delivered} d STRAIGHT_JOIN {staging} s
         ON s.load_id = %(load_id)s AND s.run = %(staged_run)s AND s.row_no = d.row_no
     WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action IS NULL
-    WINDOW same_key AS (PARTITION BY d.internal_id, s.`{key}`)
+    WINDOW same_key AS (PARTITION BY d.internal_id, s.{key})
 ), copied AS (
     SELECT first_copy, GROUP_CONCAT(row_no ORDER BY row_no) AS row_numbers
     FROM refused WHERE copies > 1 AND place <= %(most_copies)s GROUP BY first_copy
@@ -34,14 +34,14 @@ VALUES (%(load_id)s, %(run)s, %(entity)s, %(row_no)s, %(source_key)s, %(code)s, 
 
 -- name: quote_rejects
 -- The rows' own text, copied within the database: the key, and the fields as one CSV record.
-UPDATE load_reject r JOIN `{staging}` s
+UPDATE load_reject r JOIN {staging} s
     ON s.load_id = r.load_id AND s.run = %(staged_run)s AND s.row_no = r.row_no
-SET r.source_key = COALESCE(s.`{key}`, ''), r.raw = {raw}
+SET r.source_key = COALESCE(s.{key}, ''), r.raw = {raw}
 WHERE r.load_id = %(load_id)s AND r.run = %(run)s AND r.entity = '{entity}'
 
 -- name: drop_refused
 -- From here on `delivered` holds accepted rows only.
-DELETE FROM `{delivered}`
+DELETE FROM {delivered}
 WHERE load_id = %(load_id)s AND fence = %(fence)s AND action IS NULL
 
 -- name: record_refused_load

@@ -15,6 +15,7 @@ from typing import Final
 
 from shared.contracts import notation
 from shared.contracts.model import Column, Entity, Kind
+from shared.mysql.quoting import quoted
 
 MOST_ROWS_NAMED: Final = 10
 
@@ -223,7 +224,7 @@ def _tests(entity: Entity) -> tuple[tuple[int, Callable[[str], bool], Violation]
 
 
 def _value(column: Column, alias: str) -> str:
-    return f"`{alias}`.`{column.name}`"
+    return f"{quoted(alias)}.{quoted(column.name)}"
 
 
 def _in_order_sql(entity: Entity, alias: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from shared.contracts.model import Contract, Entity
 from shared.contracts.row_rules import column_ddl
+from shared.mysql.quoting import quoted
 
 OPTIONS = "DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin"
 _LOAD_ID = "VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL"
@@ -64,13 +65,13 @@ def column_statements(contract: Contract, existing: Iterable[tuple[str, str]]) -
     for entity in contract.entities:
         names = Names.of(entity)
         statements += [
-            f"ALTER TABLE `{names.staging}` ADD COLUMN `{column.name}` MEDIUMTEXT NULL"
+            f"ALTER TABLE {quoted(names.staging)} ADD COLUMN {quoted(column.name)} MEDIUMTEXT NULL"
             for column in entity.columns
             if (names.staging, column.name) not in present
         ]
         statements += [
-            f"ALTER TABLE `{names.production}` ADD COLUMN "
-            f"`{column.name}` {column_ddl(replace(column, required=False))}"
+            f"ALTER TABLE {quoted(names.production)} ADD COLUMN "
+            f"{quoted(column.name)} {column_ddl(replace(column, required=False))}"
             for column in entity.value_columns
             if (names.production, column.name) not in present
         ]
@@ -79,11 +80,11 @@ def column_statements(contract: Contract, existing: Iterable[tuple[str, str]]) -
 
 def _table(name: str, lines: Iterable[str]) -> str:
     body = ",\n    ".join(lines)
-    return f"CREATE TABLE `{name}` (\n    {body}\n) {OPTIONS}"
+    return f"CREATE TABLE {quoted(name)} (\n    {body}\n) {OPTIONS}"
 
 
 def _staging(entity: Entity) -> str:
-    columns = [f"`{column.name}` MEDIUMTEXT NULL" for column in entity.columns]
+    columns = [f"{quoted(column.name)} MEDIUMTEXT NULL" for column in entity.columns]
     head = [f"load_id {_LOAD_ID}", "run INT UNSIGNED NOT NULL", "row_no BIGINT UNSIGNED NOT NULL"]
     return _table(Names.of(entity).staging, [*head, *columns, "PRIMARY KEY (load_id, run, row_no)"])
 
@@ -104,18 +105,19 @@ def _delivered(entity: Entity) -> str:
 
 
 def _production(entity: Entity, parent: Entity | None) -> str:
-    lines = [f"`{entity.id_column}` BIGINT NOT NULL"]
-    keys = [f"PRIMARY KEY (`{entity.id_column}`)"]
+    lines = [f"{quoted(entity.id_column)} BIGINT NOT NULL"]
+    keys = [f"PRIMARY KEY ({quoted(entity.id_column)})"]
     if parent is not None:
-        lines.append(f"`{parent.id_column}` BIGINT NOT NULL")
-        keys.append(f"KEY by_parent (`{parent.id_column}`)")
+        lines.append(f"{quoted(parent.id_column)} BIGINT NOT NULL")
+        keys.append(f"KEY by_parent ({quoted(parent.id_column)})")
         keys.append(
-            f"CONSTRAINT `{entity.name}_have_{parent.name}` FOREIGN KEY (`{parent.id_column}`) "
-            f"REFERENCES `{parent.name}` (`{parent.id_column}`)"
+            f"CONSTRAINT {quoted(f'{entity.name}_have_{parent.name}')} "
+            f"FOREIGN KEY ({quoted(parent.id_column)}) "
+            f"REFERENCES {quoted(parent.name)} ({quoted(parent.id_column)})"
         )
     if not entity.has_children:
-        lines.append(f"`{entity.key}` {column_ddl(entity.column(entity.key))}")
-    lines += [f"`{column.name}` {column_ddl(column)}" for column in entity.value_columns]
+        lines.append(f"{quoted(entity.key)} {column_ddl(entity.column(entity.key))}")
+    lines += [f"{quoted(column.name)} {column_ddl(column)}" for column in entity.value_columns]
     lines += [
         f"source_system {_SOURCE_SYSTEM}",
         "source_version BIGINT NOT NULL",
@@ -142,10 +144,10 @@ def _crosswalk_keys(entity: Entity) -> str:
 
 def _crosswalk_view(entity: Entity) -> str:
     names = Names.of(entity)
-    return f"""CREATE SQL SECURITY INVOKER VIEW `{names.crosswalk}` AS
+    return f"""CREATE SQL SECURITY INVOKER VIEW {quoted(names.crosswalk)} AS
 SELECT k.source_system, k.source_key, k.internal_id, k.first_seen_load_id,
-    (SELECT l.load_id FROM load_ledger l JOIN `{names.delivered}` d
+    (SELECT l.load_id FROM load_ledger l JOIN {quoted(names.delivered)} d
         ON d.load_id = l.load_id AND d.fence = l.applied_fence AND d.internal_id = k.internal_id
      WHERE l.source_system = k.source_system AND l.applied_fence IS NOT NULL
      ORDER BY l.version DESC LIMIT 1) AS last_seen_load_id
-FROM `{names.crosswalk_keys}` k"""  # noqa: S608 - names of the contract
+FROM {quoted(names.crosswalk_keys)} k"""  # noqa: S608 - names of the contract

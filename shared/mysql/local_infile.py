@@ -18,7 +18,7 @@ from pymysql.err import MySQLError, OperationalError
 from pymysql.protocol import LoadLocalPacketWrapper
 
 from shared.mysql.error_texts import without_values
-from shared.mysql.tls import insist_on_tls
+from shared.mysql.tls import FILE_REFUSED, insist_on_tls
 
 PACKET_BYTES = 64 * 1024
 _INFO = re.compile(r"Records: (\d+) +Deleted: (\d+) +Skipped: (\d+) +Warnings: (\d+)")
@@ -38,7 +38,7 @@ class LoadedRows:
 class _StreamingResult(MySQLResult):  # type: ignore[misc]
     async def _read_load_local_packet(self, first_packet: Any) -> None:
         connection = self.connection
-        requested = LoadLocalPacketWrapper(first_packet).filename.decode("utf-8", "replace")
+        requested = LoadLocalPacketWrapper(first_packet).filename
         try:
             await connection.send_stream(requested)
         except BaseException:
@@ -80,15 +80,15 @@ class StreamingConnection(aiomysql.Connection):  # type: ignore[misc]
     async def show_warnings(self) -> None:
         """Nothing: a warning's text may quote a row, and the driver would print it."""
 
-    async def send_stream(self, requested: str) -> None:
+    async def send_stream(self, requested: bytes) -> None:
         """Send the stream that was announced under the name that the server asks for, once.
 
         Raises:
             OperationalError: nothing was announced, or under another name.
         """
         announced, self._stream = self._stream, None
-        if announced is None or not secrets.compare_digest(announced[0], requested):
-            raise OperationalError(2068, "the server asked for a file that was not offered to it")
+        if announced is None or not secrets.compare_digest(announced[0].encode(), requested):
+            raise OperationalError(*FILE_REFUSED)
         async for chunk in announced[1]:
             for start in range(0, len(chunk), PACKET_BYTES):
                 self.write_packet(chunk[start : start + PACKET_BYTES])

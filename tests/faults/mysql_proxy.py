@@ -127,12 +127,14 @@ class MySQLProxy:
         server_in: asyncio.StreamReader,
         server_out: asyncio.StreamWriter,
     ) -> None:
-        client, server = _Wire(client_in, client_out), _Wire(server_in, server_out)
-        await _Session(self, client, server).serve()
+        client, server = Wire(client_in, client_out), Wire(server_in, server_out)
+        await Session(self, client, server).serve()
 
 
 @dataclass(frozen=True, slots=True)
-class _Wire:
+class Wire:
+    """One side of a connection, packet by packet."""
+
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
@@ -152,13 +154,16 @@ class _Wire:
 
 
 @dataclass(slots=True)
-class _Session:
+class Session:
+    """One client's conversation with the server."""
+
     proxy: MySQLProxy
-    client: _Wire
-    server: _Wire
+    client: Wire
+    server: Wire
     thread_id: int = 0
 
     async def serve(self) -> None:
+        """Pass on what both sides say until one of them goes."""
         await self._log_in()
         while True:
             command = await self.client.packet()
@@ -243,7 +248,7 @@ class _Session:
             case StatementFaultKind.LOCK_TIMEOUT:
                 await self.client.send(_error(1205))
             case StatementFaultKind.DEADLOCK:
-                await self.server.send(_framed(bytes([_QUERY]) + b"ROLLBACK", sequence=0))
+                await self.server.send(framed(bytes([_QUERY]) + b"ROLLBACK", sequence=0))
                 await self._answer(lambda _: None)
                 await self.client.send(_error(1213))
             case StatementFaultKind.KILL:
@@ -265,8 +270,9 @@ class _Session:
 
 def _error(number: int) -> bytes:
     payload = bytes([_ERR]) + number.to_bytes(2, "little") + b"#" + _ERRORS[number]
-    return _framed(payload, sequence=1)
+    return framed(payload, sequence=1)
 
 
-def _framed(payload: bytes, *, sequence: int) -> bytes:
+def framed(payload: bytes, *, sequence: int) -> bytes:
+    """A payload as a packet, where it is short enough for one."""
     return len(payload).to_bytes(3, "little") + bytes([sequence]) + payload

@@ -162,7 +162,7 @@ async def test_the_server_takes_connections_as_the_services_make_them(
 
 
 def test_a_database_is_created_and_dropped_beside_the_others(mysql_server_url: str) -> None:
-    name = f"odd`name_{uuid4().hex[:8]}"
+    name = f"odd_name_{uuid4().hex[:8]}"
     url = mysql_server.create_database(mysql_server_url, name)
     named = "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = "
     literal = f"'{name}'"

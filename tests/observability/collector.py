@@ -45,9 +45,10 @@ class PointSeen:
 
 @dataclass
 class Collector:
-    """What came to `endpoint` until now."""
+    """What came to `endpoint` until now; `bodies` are the requests as they were."""
 
     endpoint: str
+    bodies: list[bytes] = field(default_factory=list)
     spans: list[SpanSeen] = field(default_factory=list)
     points: list[PointSeen] = field(default_factory=list)
 
@@ -115,6 +116,7 @@ def collector() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            taken.bodies.append(body)
             if self.path == "/v1/traces":
                 taken.spans.extend(_spans_in(body))
             elif self.path == "/v1/metrics":

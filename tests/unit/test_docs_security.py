@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.pages import ROOT
+from tests.pages import ROOT, page, quoted, section, table
 
 ROOMS = ("crossdock", "services", "shared")
 DDL = re.compile(
@@ -31,3 +31,13 @@ def test_no_service_runs_ddl() -> None:
             assert not DDL.search(path.read_text(encoding="utf-8")), path
     migration = (ROOT / "shared/mysql/migrations/0001_ledger.sql").read_text(encoding="utf-8")
     assert DDL.search(migration)
+
+
+def test_each_attempt_names_tests_that_exist() -> None:
+    rows = table(section(page("SECURITY.md"), "## What an attacker may try"))
+    assert len(rows) > 10
+    for row in rows:
+        names = quoted(row["shown by"])
+        assert names
+        for name in names:
+            assert "def test_" in (ROOT / name).read_text(encoding="utf-8")

@@ -144,7 +144,7 @@ async def test_what_is_no_envelope_is_kept_only_of_a_caller_that_may_come_in() -
     async def keep(body: bytes, why: str) -> None:
         kept.append((body, why))
 
-    for verifier in (TokenVerifier("audience", None), None):
+    for verifier in (TokenVerifier("audience", "account"), None):
         app = FastAPI()
         app.include_router(create_push_router(Recorder(), verifier, path="/p", keep_refused=keep))
         transport = httpx.ASGITransport(app)
