@@ -9,6 +9,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -33,14 +34,14 @@ class Contents:
         missing: rows of the files that are not in the database.
         surplus: rows of the database that are in no file, or there already.
         different: rows that are there with another value.
-        example: the first value that is another one.
+        examples: the first key that is missing, and the first value that is another one.
     """
 
     rows: int = 0
     missing: int = 0
     surplus: int = 0
     different: int = 0
-    example: str | None = None
+    examples: tuple[str, ...] = ()
 
     @property
     def are_intact(self) -> bool:
@@ -53,7 +54,7 @@ class Contents:
             self.missing + other.missing,
             self.surplus + other.surplus,
             self.different + other.different,
-            self.example or other.example,
+            self.examples + other.examples,
         )
 
     def told(self) -> str:
@@ -66,7 +67,7 @@ class Contents:
             "with another value": self.different,
         }
         told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-        return f"no: {told}" + (f" ({self.example})" if self.example else "")
+        return f"no: {told}" + (f" ({'; '.join(self.examples)})" if self.examples else "")
 
 
 def canonical(kind: Kind, value: object) -> object:
@@ -91,15 +92,17 @@ def compared(entity: Entity, expected: Path, found: Iterator[Row]) -> Contents:
     place = entity.header.index(entity.key)
     kinds = [column.kind for column in entity.columns]
     wanted = {str(row[place]): row for row in _canonical_rows(kinds, _file(expected))}
-    rows, surplus, different, example = len(wanted), 0, 0, None
+    rows, surplus, different = len(wanted), 0, 0
+    examples: list[str] = []
     for row in _canonical_rows(kinds, found):
         want = wanted.pop(str(row[place]), None)
         if want is None:
             surplus += 1
         elif want != row:
             different += 1
-            example = example or _difference(entity, want, row)
-    return Contents(rows, len(wanted), surplus, different, example)
+            examples = examples or [_difference(entity, want, row)]
+    examples += [f"{entity.name}: {key!r} is missing" for key in islice(wanted, 1)]
+    return Contents(rows, len(wanted), surplus, different, tuple(examples))
 
 
 class Tables(Protocol):
@@ -202,7 +205,12 @@ def _file(path: Path) -> Iterator[Row]:
 def _difference(entity: Entity, want: Row, found: Row) -> str:
     names = zip(entity.header, want, found, strict=True)
     name, wanted, value = next(one for one in names if one[1] != one[2])
-    return f"{entity.name}.{name}: {value} for {wanted}"
+    return f"{entity.name}.{name}: {_shown(value)} for {_shown(wanted)}"
+
+
+def _shown(value: object) -> str:
+    """A value on one line; NULL is no text."""
+    return repr(value) if isinstance(value, str) else "NULL" if value is None else str(value)
 
 
 def _added(connection: Connection, entity: Entity) -> list[str]:

@@ -48,7 +48,7 @@ def test_rows_of_the_same_meaning_are_intact(invoices: Path) -> None:
 def test_a_row_that_is_missing_or_there_twice_is_counted(invoices: Path) -> None:
     contents = compared(ENTITY, invoices, iter(rows_of(FIRST, FIRST)))
     assert (contents.missing, contents.surplus, contents.different) == (1, 1, 0)
-    assert contents.told() == "no: 1 missing, 1 too many"
+    assert contents.told() == "no: 1 missing, 1 too many (invoices: 'I-2' is missing)"
 
 
 def test_another_value_is_counted_and_told(invoices: Path) -> None:
