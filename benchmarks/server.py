@@ -44,7 +44,7 @@ class Server:
         name = database or MySQLAddress.parse(self.url).database
         with self.connection("sys") as connection, connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
-            cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+            cursor.execute(f"CREATE DATABASE `{name}`")
 
     def asked(self, query: str) -> str:
         """The one value of a query, as text."""
@@ -53,6 +53,11 @@ class Server:
             row = cursor.fetchone()
         assert row is not None
         return str(row[0])
+
+    def collate(self, collation: str) -> None:
+        """The collation of all databases that are made from now on, by whomever."""
+        with self.connection() as connection, connection.cursor() as cursor:
+            cursor.execute("SET GLOBAL collation_server = %s", (collation,))
 
     @property
     def version(self) -> str:

@@ -65,15 +65,15 @@ def _sling(job: Job) -> list[Command]:
             "object": f"{job.address.database}.{entity.name}",
             "primary_key": [entity.key],
             "columns": {column.name: _sql_type(column, "string") for column in entity.columns},
+            "target_options": {"table_keys": {"primary": [entity.key]}},
         }
         for entity in job.entities
     }
     replication = {
         "source": "LOCAL",
         "target": "PEER",
-        "defaults": {"mode": "incremental", "source_options": {"empty_as_null": True}},
+        "defaults": {"mode": "incremental"},
         "streams": streams,
-        "env": {},
     }
     return [[str(program), "run", "-r", str(job.written("replication.json", replication))]]
 
@@ -103,14 +103,14 @@ PEERS: Final = (
         "dlt",
         "dlt",
         '`filesystem` source with `read_csv_duckdb`, `write_disposition="merge"`, `primary_key`, '
-        "`sqlalchemy` destination",
+        "`sqlalchemy` destination with `create_primary_keys`",
         _script("with_dlt.py"),
         lambda _job: {"RUNTIME__DLTHUB_TELEMETRY": "false"},
     ),
     Peer(
         "sling",
         "sling-linux-amd64",
-        "a replication, `mode: incremental` with `primary_key`",
+        "a replication, `mode: incremental` with `primary_key` and `table_keys`",
         _sling,
         lambda job: {"SLING_DISABLE_TELEMETRY": "true", "PEER": job.url("mysql")},
     ),

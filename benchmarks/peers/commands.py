@@ -13,6 +13,7 @@ from typing import Final
 POLL_SECONDS: Final = 0.02
 LONGEST_REASON: Final = 160
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_IS_A_HINT: Final = re.compile(r"Background on this error at|^WARNING")
 _LOOKS_LIKE_A_REASON: Final = re.compile(r"error|exception|fatal|failed|denied", re.IGNORECASE)
 
 
@@ -67,6 +68,7 @@ def run(
 def reason(log: str) -> str:
     """The line of a log that most likely says what was wrong, without addresses and paths."""
     lines = [line.strip() for line in _ESCAPES.sub("", log).splitlines() if line.strip()]
+    lines = [line for line in lines if not _IS_A_HINT.search(line)]
     telling = [line for line in lines if _LOOKS_LIKE_A_REASON.search(line)] or lines
     text = telling[-1] if telling else ""
     text = re.sub(r"\w+(\+\w+)?://\S+|(?<!\w)/[\w./-]+", "…", text)

@@ -44,9 +44,14 @@ class Contents:
     examples: tuple[str, ...] = ()
 
     @property
+    def wrong(self) -> int:
+        """How many rows are missing, too many, or have another value."""
+        return self.missing + self.surplus + self.different
+
+    @property
     def are_intact(self) -> bool:
-        """Whether nothing is missing, too much or another."""
-        return not (self.missing or self.surplus or self.different)
+        """Whether none is."""
+        return not self.wrong
 
     def __add__(self, other: "Contents") -> "Contents":
         return Contents(

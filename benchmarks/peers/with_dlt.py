@@ -26,7 +26,7 @@ def main(job: dict[str, Any]) -> None:
     pipeline = dlt.pipeline(
         pipeline_name="peer",
         pipelines_dir=job["folder"],
-        destination=dlt.destinations.sqlalchemy(job["url"]),
+        destination=dlt.destinations.sqlalchemy(job["url"], create_primary_keys=True),
         dataset_name=job["database"],
     )
     resources = []
