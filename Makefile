@@ -4,11 +4,11 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test infra-test faults mutants proof bench bench-small containers audit lint format lock clean
+.PHONY: help setup demo test infra-test faults mutants proof bench bench-small bench-growth bench-pull bench-peers containers audit lint format lock clean
 
 help: ## list every target
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
-	  awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
+	  awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: ## the set-up alone: .venv with the pinned packages, .venv/bin/crossdock, the MySQL server
 	@sh crossdock/stack/setup.sh
@@ -35,6 +35,15 @@ proof: setup ## the long comparisons and giants, whole, with their totals (ARGS=
 
 bench: setup ## whole loads against LOAD DATA alone, at 220 k and 2.2 M rows (ARGS='--rows 11000000')
 	@$(PYTHON) -m benchmarks $(ARGS)
+
+bench-growth: setup ## first loads of 220 k, 2.2 M and 11 M rows (ARGS='--buffer-pool 128M')
+	@$(PYTHON) -m benchmarks.growth $(ARGS)
+
+bench-pull: setup ## the same load through push and through pull, and one of eleven minutes through pull
+	@$(PYTHON) -m benchmarks.push_and_pull $(ARGS)
+
+bench-peers: setup ## the same files through dlt, sling, ingestr, pandas and polars (ARGS='--only dlt')
+	@$(PYTHON) -m benchmarks.peers $(ARGS)
 
 bench-small: setup ## small drops through the whole stack: alone, at once, beside a large one
 	@$(PYTHON) -m benchmarks.small_drops $(ARGS)
@@ -63,7 +72,9 @@ format: setup ## rewrite the code as the formatter wants it
 LOCK := .lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --upgrade
 
-lock: ## resolve pyproject.toml anew into the five lock files
+PEERS := dlt ingestr sling pandas polars
+
+lock: ## resolve pyproject.toml anew into the lock files
 	@echo 'lock: resolving for Python 3.11 and later'
 	@rm -rf .lock-venv && python3 -m venv .lock-venv && .lock-venv/bin/pip install --quiet uv
 	@$(LOCK) --extra dev --output-file requirements-dev.txt pyproject.toml
@@ -71,12 +82,15 @@ lock: ## resolve pyproject.toml anew into the five lock files
 	@$(LOCK) --group infra --output-file requirements-infra.txt
 	@$(LOCK) --group audit --output-file requirements-audit.txt
 	@$(LOCK) --group infra-schema --no-deps --output-file requirements-infra-schema.txt
+	@for peer in $(PEERS); do \
+	  $(LOCK) --group peer-$$peer --output-file benchmarks/peers/requirements-$$peer.txt || exit 1; \
+	done
 	@rm -rf .lock-venv
 	@echo 'lock: requirements*.txt written'
 
 clean: ## stop the local stack, remove its data, the environment and all caches
 	@if [ -x .venv/bin/crossdock ] && [ -d .crossdock ]; then .venv/bin/crossdock down --purge; fi
-	@rm -rf .venv .infra-venv .lock-venv .audit-venv .crossdock *.egg-info build .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .infra-venv .lock-venv .peers-venv .audit-venv .crossdock *.egg-info build .mypy_cache .ruff_cache .pytest_cache \
 	  .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo 'clean: done'

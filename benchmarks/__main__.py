@@ -6,25 +6,21 @@ import json
 import shutil
 import statistics
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pymysql
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.loads import PARTNER, Run, take, write_drop
+from benchmarks import chart, page, server
+from benchmarks.loads import PARTNER, Run, customers_of, take, write_drop
+from benchmarks.progress import say
 from benchmarks.yardstick import load_raw
-from crossdock.stack import mysql_server
-from shared.mysql.connect import MySQLAddress
 from shared.mysql.migrate import migrate
-from shared.mysql.quoting import quoted
 
-CUSTOMERS_OF_ROWS: Final = 11.05
+TARGET: Final = "bench"
 CASES: Final = ("first", "again", "changed")
 TITLES: Final = {
     "first": "first load",
@@ -34,6 +30,17 @@ TITLES: Final = {
 GOALS: Final = {"first": (5.0, 6.5), "again": (2.0, 3.5), "changed": (2.5, 4.0)}
 MOST_BYTES: Final = 150_000_000
 REPEATS: Final = {220_000: 5, 2_200_000: 3}
+HEADER: Final = (
+    "rows",
+    "load",
+    "LOAD DATA alone",
+    "seconds",
+    "rows/s",
+    "x LOAD DATA",
+    "goal",
+    "memory",
+    "rounds",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,58 +83,49 @@ class Size:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure each size; 1 if a ratio or the memory is not acceptable."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"make {TARGET}", description=__doc__)
     parser.add_argument("--rows", type=int, action="append", help="about so many; repeatable")
     parser.add_argument("--repeats", type=int, help="rounds of each size")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given)
     sizes = []
-    with _server() as (url, folder):
+    with server.started() as mysql:
+        circumstances = page.Circumstances.now(TARGET, given, MySQL=mysql.version)
         for rows in options.rows or REPEATS:
             repeats = options.repeats or REPEATS.get(rows, 1)
-            sizes.append(_measure(url, folder, rows, repeats))
+            sizes.append(_measure(mysql, rows, repeats))
             if not options.json:
                 show(sizes[-1])
     if options.json:
         sys.stdout.write(json.dumps([_told(size) for size in sizes], indent=2) + "\n")
+    if options.write:
+        page.write(TARGET, page.rendered(circumstances, HEADER, cells(sizes)), drawn(sizes))
     return 0 if all(size.is_acceptable() for size in sizes) else 1
 
 
-@contextmanager
-def _server() -> Iterator[tuple[str, Path]]:
-    with tempfile.TemporaryDirectory(prefix="crossdock-bench-") as name:
-        folder = Path(name)
-        try:
-            yield mysql_server.ensure_started(folder / "stack", progress=_say).url, folder
-        finally:
-            mysql_server.stop(folder / "stack")
-
-
-def _measure(url: str, folder: Path, about_rows: int, repeats: int) -> Size:
-    drops = folder / "bucket" / "imports" / PARTNER
-    customers = max(1, round(about_rows / CUSTOMERS_OF_ROWS))
+def _measure(mysql: server.Server, about_rows: int, repeats: int) -> Size:
+    drops = mysql.folder / "bucket" / "imports" / PARTNER
+    customers = customers_of(about_rows)
     rows = 0
     for minute, case in enumerate(CASES):
-        _say(f"{about_rows:,} rows: writing the drop {case}")
+        say(f"{about_rows:,} rows: writing the drop {case}")
         version = 2 if case == "changed" else 1
         rows = write_drop(drops, case, customers, minute=minute, version=version)
     rounds = []
     for number in range(1, repeats + 1):
-        _say(f"{rows:,} rows: round {number} of {repeats}")
-        rounds.append(_round(url, drops))
+        say(f"{rows:,} rows: round {number} of {repeats}")
+        rounds.append(_round(mysql, drops))
     shutil.rmtree(drops)
     return Size(rows, rounds)
 
 
-def _round(url: str, drops: Path) -> Round:
-    database = MySQLAddress.parse(url).database
-    with pymysql.connect(**MySQLAddress.parse(url).arguments()) as connection:
-        cursor = connection.cursor()
-        cursor.execute(f"DROP DATABASE {quoted(database)}")
-        cursor.execute(f"CREATE DATABASE {quoted(database)}")
-    asyncio.run(migrate(url))
-    yardstick_seconds = load_raw(url, drops / "first")
-    return Round(yardstick_seconds, {case: take(url, drops / case) for case in CASES})
+def _round(mysql: server.Server, drops: Path) -> Round:
+    mysql.empty()
+    asyncio.run(migrate(mysql.url))
+    yardstick_seconds = load_raw(mysql.url, drops / "first")
+    return Round(yardstick_seconds, {case: take(mysql.url, drops / case) for case in CASES})
 
 
 def show(size: Size) -> None:
@@ -160,15 +158,42 @@ def show(size: Size) -> None:
             console.print(f"  {seconds:8.2f} s  {times:6} x  {statement[:120]}", highlight=False)
 
 
+def cells(sizes: Sequence[Size]) -> list[list[str]]:
+    """The page's lines, one for each kind of load at each size."""
+    return [
+        [
+            f"{size.rows:,}",
+            TITLES[case],
+            f"{statistics.median(one.yardstick_seconds for one in size.rounds):.2f} s",
+            f"{size.median_run(case).seconds:.2f} s",
+            f"{size.rows / size.median_run(case).seconds:,.0f}",
+            f"{size.median_ratio(case):.2f}",
+            f"{GOALS[case][0]:.1f}",
+            f"{size.median_run(case).peak_bytes / 1e6:.0f} MB",
+            str(len(size.rounds)),
+        ]
+        for size in sizes
+        for case in CASES
+    ]
+
+
+def drawn(sizes: Sequence[Size]) -> str:
+    """The ratios as bars, each with a mark at its goal."""
+    groups = [
+        chart.Group(f"{size.rows:,} rows", [_bar(size, case) for case in CASES]) for size in sizes
+    ]
+    return chart.drawn("Whole loads, in times of LOAD DATA alone; the line is the goal", groups)
+
+
+def _bar(size: Size, case: str) -> chart.Bar:
+    ratio = size.median_ratio(case)
+    return chart.Bar(TITLES[case], ratio, f"{ratio:.2f}", goal=GOALS[case][0])
+
+
 def _told(size: Size) -> dict[str, Any]:
     ratios = {case: size.median_ratio(case) for case in CASES}
     rounds = [asdict(one) for one in size.rounds]
     return {"rows": size.rows, "ratios": ratios, "peak_bytes": size.peak_bytes(), "rounds": rounds}
-
-
-def _say(line: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"bench: {line}\n")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ PARTNER: Final = "acme"
 SEED: Final = 1
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 MOST_STATEMENTS: Final = 8
+ROWS_OF_A_CUSTOMER: Final = 11.05
 _STAGES: Final = """SELECT stage, MIN(happened_at) AS began, MAX(happened_at) AS ended
 FROM load_event WHERE load_id = %(load_id)s AND kind IN ('claimed', 'finished') GROUP BY stage
 ORDER BY began"""
@@ -45,6 +46,11 @@ class Run:
     stages: dict[str, float]
     statements: list[tuple[str, int, float]]
     outcomes: dict[str, dict[str, int]]
+
+
+def customers_of(about_rows: int) -> int:
+    """How many customers come with about so many rows in all."""
+    return max(1, round(about_rows / ROWS_OF_A_CUSTOMER))
 
 
 def write_drop(folder: Path, load_id: str, customers: int, *, minute: int, version: int) -> int:
@@ -100,10 +106,11 @@ async def _looked_up(
     url: str, load_id: str
 ) -> tuple[dict[str, float], list[tuple[str, int, float]]]:
     async with connect(url) as database:
-        return await _stages(database, load_id), await _statements(database)
+        return await stage_seconds(database, load_id), await _statements(database)
 
 
-async def _stages(database: Database, load_id: str) -> dict[str, float]:
+async def stage_seconds(database: Database, load_id: str) -> dict[str, float]:
+    """How long each stage of a load took, from its first claim to its last commit."""
     rows = await database.fetch_all(_STAGES, {"load_id": load_id})
     return {row["stage"]: (row["ended"] - row["began"]).total_seconds() for row in rows}
 

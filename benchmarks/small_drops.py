@@ -11,38 +11,31 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.loads import EPOCH
-from crossdock.pack import pack
+from benchmarks import page
+from benchmarks.loads import customers_of
+from benchmarks.place import Place, opened
+from benchmarks.progress import say
 from crossdock.stack import local
 from crossdock.stack.running import StackInfo
-from infra.local.sample import generate
-from shared.contracts.model import contracts
-from shared.manifest import MANIFEST_NAME
-from shared.mysql.connect import Database, connect
+from shared.mysql.connect import connect
 
+TARGET: Final = "bench-small"
 CUSTOMERS_OF_A_SMALL_DROP: Final = 4
 SMALL_DROPS: Final = 200
 PARTNERS: Final = 10
 DROPS_OF_EACH: Final = 20
-LARGE_CUSTOMERS: Final = 181_000
-POLL_SECONDS: Final = 0.005
-PATIENCE_SECONDS: Final = 1_200
+LARGE_ROWS: Final = 2_000_000
 GOAL_P95_SECONDS: Final = 1.0
 GOAL_SLOWDOWN: Final = 2.0
-_STATE: Final = "SELECT state FROM load_ledger WHERE load_id = %(load_id)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,8 @@ class Figures:
 
     Attributes:
         rows: of a small drop.
-        alone_p50_seconds: the middle one of SMALL_DROPS drops of one partner, one after the other.
+        alone: how many drops of one partner came one after the other.
+        alone_p50_seconds: the middle one of them.
         alone_p95_seconds: what 19 of 20 of them stay below.
         drops_a_second: of PARTNERS partners at once.
         beside_p50_seconds: the middle one of small drops while another partner's large one is at
@@ -62,6 +56,7 @@ class Figures:
     """
 
     rows: int
+    alone: int
     alone_p50_seconds: float
     alone_p95_seconds: float
     drops_a_second: float
@@ -76,68 +71,17 @@ class Figures:
         return self.beside_p50_seconds / self.alone_p50_seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where drops are written, uploaded to and looked for."""
-
-    folder: Path
-    stack: StackInfo
-    http: httpx.AsyncClient
-    database: Database
-
-    def write(self, partner: str, number: int, customers: int) -> tuple[Path, int]:
-        """A drop of its own rows, and how many they are."""
-        drop = self.folder / "imports" / partner / f"{partner}-{number}"
-        rows = generate(drop, seed=number, customers=customers)
-        pack(drop, drop.name, partner, EPOCH + timedelta(minutes=number))
-        return drop, sum(rows.values())
-
-    async def upload(self, drop: Path) -> None:
-        """All files of a drop but its manifest."""
-        for entity in contracts()["v1"].entities:
-            await self._put(drop / entity.file_name)
-
-    async def announce(self, drop: Path) -> float:
-        """Upload the manifest; the moment at which that began."""
-        began = time.perf_counter()
-        await self._put(drop / MANIFEST_NAME)
-        return began
-
-    async def reported(self, drop: Path, database: Database | None = None) -> float:
-        """Wait for the drop's end; the moment of it."""
-        looking = database or self.database
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while (
-                state := await looking.fetch_value(_STATE, {"load_id": drop.name})
-            ) != "reported":
-                assert state != "failed", drop.name
-                await asyncio.sleep(POLL_SECONDS)
-        return time.perf_counter()
-
-    async def timed(self, drop: Path) -> float:
-        """Seconds of one drop."""
-        await self.upload(drop)
-        began = await self.announce(drop)
-        return await self.reported(drop) - began
-
-    async def _put(self, path: Path) -> None:
-        name = quote(path.relative_to(self.folder).as_posix(), safe="")
-        url = f"{self.stack.storage_emulator_host}/upload/storage/v1/b/{self.stack.bucket}/o"
-        content = await asyncio.to_thread(path.read_bytes)
-        answer = await self.http.post(f"{url}?uploadType=media&name={name}", content=content)
-        answer.raise_for_status()
-
-
-async def measure(place: Place) -> Figures:
+async def measure(place: Place, drops: int, large_rows: int) -> Figures:
     """All three, one after the other."""
-    _say("warming up")
+    say("warming up")
     for number in range(5):
         await place.timed(place.write("warm", number, CUSTOMERS_OF_A_SMALL_DROP)[0])
-    alone, rows = await _alone(place)
+    alone, rows = await _alone(place, drops)
     drops_a_second = await _at_once(place)
-    beside, large_rows, large_seconds = await _beside_a_large_one(place)
+    beside, large_rows, large_seconds = await _beside_a_large_one(place, large_rows)
     return Figures(
         rows=rows,
+        alone=len(alone),
         alone_p50_seconds=statistics.median(alone),
         alone_p95_seconds=statistics.quantiles(alone, n=20)[-1],
         drops_a_second=drops_a_second,
@@ -148,17 +92,15 @@ async def measure(place: Place) -> Figures:
     )
 
 
-async def _alone(place: Place) -> tuple[list[float], int]:
-    _say(f"{SMALL_DROPS} drops, one after the other")
-    drops = [
-        place.write("solo", number, CUSTOMERS_OF_A_SMALL_DROP) for number in range(SMALL_DROPS)
-    ]
+async def _alone(place: Place, how_many: int) -> tuple[list[float], int]:
+    say(f"{how_many} drops, one after the other")
+    drops = [place.write("solo", number, CUSTOMERS_OF_A_SMALL_DROP) for number in range(how_many)]
     seconds = [await place.timed(drop) for drop, _ in drops]
     return seconds, round(statistics.mean(rows for _, rows in drops))
 
 
 async def _at_once(place: Place) -> float:
-    _say(f"{PARTNERS} partners with {DROPS_OF_EACH} drops each, at once")
+    say(f"{PARTNERS} partners with {DROPS_OF_EACH} drops each, at once")
     drops = [
         [
             place.write(f"p{partner}", number, CUSTOMERS_OF_A_SMALL_DROP)[0]
@@ -180,9 +122,9 @@ async def _at_once(place: Place) -> float:
     return PARTNERS * DROPS_OF_EACH / (time.perf_counter() - began)
 
 
-async def _beside_a_large_one(place: Place) -> tuple[list[float], int, float]:
-    _say("a large drop, and small ones of another partner beside it")
-    large, large_rows = place.write("large", 0, LARGE_CUSTOMERS)
+async def _beside_a_large_one(place: Place, about_rows: int) -> tuple[list[float], int, float]:
+    say("a large drop, and small ones of another partner beside it")
+    large, large_rows = place.write("large", 0, customers_of(about_rows))
     await place.upload(large)
     began = await place.announce(large)
 
@@ -201,60 +143,68 @@ async def _beside_a_large_one(place: Place) -> tuple[list[float], int, float]:
     return seconds, large_rows, await ending - began
 
 
-@asynccontextmanager
-async def _place(folder: Path, stack: StackInfo) -> AsyncIterator[Place]:
-    async with (
-        httpx.AsyncClient(timeout=300) as http,
-        connect(stack.mysql_url, program_name="bench") as database,
-    ):
-        yield Place(folder, stack, http, database)
+async def _run(folder: Path, stack: StackInfo, drops: int, large_rows: int) -> Figures:
+    async with opened(folder / "bucket", stack) as place:
+        return await measure(place, drops, large_rows)
 
 
-async def _run(folder: Path, stack: StackInfo) -> Figures:
-    async with _place(folder / "bucket", stack) as place:
-        return await measure(place)
+def cells(figures: Figures) -> list[list[str]]:
+    """The table's lines: what, measured, goal."""
+    large = f"a load of {figures.large_rows:,} rows ({figures.large_seconds:.0f} s)"
+    beside = f"{figures.beside_p50_seconds:.3f} s, {figures.slowdown:.1f} times as long"
+    p50, p95 = (
+        f"{seconds:.3f} s" for seconds in (figures.alone_p50_seconds, figures.alone_p95_seconds)
+    )
+    return [
+        [f"{figures.alone} one after the other, p50", p50, ""],
+        ["the same, p95", p95, f"{GOAL_P95_SECONDS:.1f} s"],
+        [f"{PARTNERS} partners at once", f"{figures.drops_a_second:.1f} drops/s", ""],
+        [
+            f"beside {large}, p50",
+            f"{beside} ({figures.beside} drops)",
+            f"{GOAL_SLOWDOWN:.1f} times",
+        ],
+    ]
+
+
+def header(figures: Figures) -> list[str]:
+    """The table's headings."""
+    return [f"drops of {figures.rows} rows, manifest to `reported`", "measured", "goal"]
 
 
 def show(figures: Figures) -> None:
     """Print the figures with their goals."""
-    table = Table(title=f"Drops of {figures.rows} rows, from the manifest's upload to `reported`")
-    for heading in ("", "measured", "goal"):
-        table.add_column(heading)
-    table.add_row(
-        f"{SMALL_DROPS} one after the other, p50", f"{figures.alone_p50_seconds:.3f} s", ""
-    )
-    goal = f"{GOAL_P95_SECONDS:.1f} s"
-    table.add_row("the same, p95", f"{figures.alone_p95_seconds:.3f} s", goal)
-    table.add_row(f"{PARTNERS} partners at once", f"{figures.drops_a_second:.1f} drops/s", "")
-    title = f"beside a load of {figures.large_rows:,} rows ({figures.large_seconds:.0f} s), p50"
-    beside = f"{figures.beside_p50_seconds:.3f} s, {figures.slowdown:.1f} times as long"
-    table.add_row(title, f"{beside} ({figures.beside} drops)", f"{GOAL_SLOWDOWN:.1f} times")
+    table = Table(*header(figures))
+    for line in cells(figures):
+        table.add_row(*line)
     Console(width=120).print(table)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; 1 if a goal was missed."""
-    parser = argparse.ArgumentParser(prog="make bench-small", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"make {TARGET}", description=__doc__)
+    parser.add_argument("--drops", type=int, default=SMALL_DROPS, help="small ones, alone")
+    parser.add_argument("--large-rows", type=int, default=LARGE_ROWS, help="of the large one")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given)
+    circumstances = page.Circumstances.now(TARGET, given)
     with tempfile.TemporaryDirectory(prefix="crossdock-bench-") as name:
         folder, state_dir = Path(name), Path(name) / "stack"
         try:
-            stack = local.up(state_dir, Path.cwd(), progress=_say)
-            figures = asyncio.run(_run(folder, stack))
+            stack = local.up(state_dir, Path.cwd(), progress=say)
+            figures = asyncio.run(_run(folder, stack, options.drops, options.large_rows))
         finally:
             local.down(state_dir)
     if options.json:
         sys.stdout.write(json.dumps(asdict(figures), indent=2) + "\n")
     else:
         show(figures)
+    if options.write:
+        page.write(TARGET, page.rendered(circumstances, header(figures), cells(figures)))
     met = figures.alone_p95_seconds <= GOAL_P95_SECONDS and figures.slowdown <= GOAL_SLOWDOWN
     return 0 if met else 1
-
-
-def _say(line: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"bench: {line}\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,170 @@
+"""`make bench-growth`: first loads of growing size, each into an empty database of one server.
+
+Internal ids are hashes, so new rows go all over their tables. `--buffer-pool 128M` makes the
+server's memory smaller than production, so that what this costs can be seen.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import chart, page, server
+from benchmarks.loads import PARTNER, Run, customers_of, take, write_drop
+from benchmarks.progress import say
+from shared.mysql.migrate import migrate
+
+TARGET: Final = "bench-growth"
+SIZES: Final = (220_000, 2_200_000, 11_000_000)
+LEAST_SHARE: Final = 0.8
+MOST_BYTES: Final = 150_000_000
+HEADER: Final = (
+    "rows",
+    "seconds",
+    "rows/s",
+    "stager, rows/s",
+    "upserter, rows/s",
+    "memory of the run",
+    "memory of MySQL",
+    "data on disk",
+    "buffer pool",
+)
+_ON_DISK: Final = """SELECT SUM(data_length + index_length) FROM information_schema.tables
+WHERE table_schema = DATABASE()"""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """The first load of one size.
+
+    Attributes:
+        rows: of the drop.
+        run: what `crossdock run` took.
+        server_bytes: the most memory that MySQL had meanwhile.
+        disk_bytes: what its tables take after it, with staging.
+    """
+
+    rows: int
+    run: Run
+    server_bytes: int
+    disk_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Rows a second, of the whole command."""
+        return self.rows / self.run.seconds
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure each size; 1 if the largest is too slow beside the one before, or memory grows."""
+    parser = argparse.ArgumentParser(prog=f"make {TARGET}", description=__doc__)
+    parser.add_argument("--rows", type=int, action="append", help="about so many; repeatable")
+    size = server.size_in_bytes
+    parser.add_argument("--buffer-pool", type=size, help="of the server, as 128M or 1G")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given)
+    with server.started(options.buffer_pool) as mysql:
+        circumstances = page.Circumstances.now(TARGET, given, MySQL=mysql.version)
+        pool_bytes = int(mysql.asked("SELECT @@innodb_buffer_pool_size"))
+        sizes = [_measure(mysql, rows) for rows in options.rows or SIZES]
+    if options.json:
+        sys.stdout.write(json.dumps([asdict(one) for one in sizes], indent=2) + "\n")
+    else:
+        show(sizes, pool_bytes)
+    if options.write:
+        text = page.rendered(circumstances, HEADER, cells(sizes, pool_bytes))
+        page.write(TARGET, text, drawn(sizes, pool_bytes))
+    return 0 if is_flat(sizes) else 1
+
+
+def is_flat(sizes: Sequence[Growth]) -> bool:
+    """Whether the largest is nearly as fast as the one before, and no run had too much memory."""
+    *_, before, largest = [sizes[0], *sizes]
+    is_fast = largest.rate >= LEAST_SHARE * before.rate
+    return is_fast and all(one.run.peak_bytes <= MOST_BYTES for one in sizes)
+
+
+def _measure(mysql: server.Server, about_rows: int) -> Growth:
+    say(f"{about_rows:,} rows: writing the drop")
+    drops = mysql.folder / "bucket" / "imports" / PARTNER
+    rows = write_drop(drops, "first", customers_of(about_rows), minute=0, version=1)
+    mysql.empty()
+    asyncio.run(migrate(mysql.url))
+    say(f"{rows:,} rows: loading")
+    _forget_peak(mysql.pid)
+    run = take(mysql.url, drops / "first")
+    server_bytes = _peak_bytes(mysql.pid)
+    shutil.rmtree(drops)
+    return Growth(rows, run, server_bytes, int(mysql.asked(_ON_DISK)))
+
+
+def _forget_peak(pid: int) -> None:
+    """Let the kernel count a process's peak of memory anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_bytes(pid: int) -> int:
+    """The most memory that a process has had since."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def cells(sizes: Sequence[Growth], pool_bytes: int) -> list[list[str]]:
+    """The table's lines, one for each size."""
+    return [
+        [
+            f"{one.rows:,}",
+            f"{one.run.seconds:.1f}",
+            f"{one.rate:,.0f}",
+            f"{one.rows / one.run.stages['stager']:,.0f}",
+            f"{one.rows / one.run.stages['upserter']:,.0f}",
+            f"{one.run.peak_bytes / 1e6:,.0f} MB",
+            f"{one.server_bytes / 1e6:,.0f} MB",
+            f"{one.disk_bytes / 1e6:,.0f} MB",
+            f"{pool_bytes / 2**20:,.0f} MiB",
+        ]
+        for one in sizes
+    ]
+
+
+def show(sizes: Sequence[Growth], pool_bytes: int) -> None:
+    """Print what was measured."""
+    table = Table(title="First loads of growing size")
+    for heading in HEADER:
+        table.add_column(heading, justify="right")
+    for line in cells(sizes, pool_bytes):
+        table.add_row(*line)
+    Console(width=160).print(table)
+
+
+def drawn(sizes: Sequence[Growth], pool_bytes: int) -> str:
+    """The rates as bars; the line of the largest is where it has to come to."""
+    goal = LEAST_SHARE * sizes[-2].rate if len(sizes) > 1 else None
+    bars = [
+        chart.Bar(
+            f"{one.rows:,} rows",
+            one.rate,
+            f"{one.rate:,.0f} rows/s",
+            goal=goal if one is sizes[-1] else None,
+        )
+        for one in sizes
+    ]
+    pool = f"a buffer pool of {pool_bytes / 2**20:,.0f} MiB"
+    return chart.drawn("Rows a second of a first load, by its size", [chart.Group(pool, bars)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
