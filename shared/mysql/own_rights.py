@@ -41,12 +41,13 @@ async def missing_rights(database: Database, account: str) -> list[Right]:
     """
     wanted = rights_of(account)
     columns: dict[str, dict[str, frozenset[str]]] = {}
-    for row in await database.fetch_all(SQL["on_columns"]):
+    rows = await database.fetch_all(SQL["on_columns"])
+    for row in rows:
         verbs = frozenset(row["verbs"].upper().split(","))
         columns.setdefault(row["name"], {})[row["column_name"]] = verbs
     grants = [str(next(iter(row.values()))) for row in await database.fetch_all(SQL["grants"])]
-    own = (await database.fetch_one(SQL["whoami"]) or {})["name"]
-    deletes = frozenset(table for table in columns if may_delete(grants, own, table))
+    tables = {(row["own"], row["name"]) for row in rows}
+    deletes = frozenset(name for own, name in tables if may_delete(grants, own, name))
     routines = frozenset(row["name"] for row in await database.fetch_all(SQL["routines"]))
     return not_seen(wanted, Seen(columns, deletes, routines))
 

@@ -1,12 +1,12 @@
 -- What the account of this connection may do. No table is touched, so that nobody's lock is waited for.
 
 -- name: whoami
--- The account that the server took this connection for, and the database that it works on.
-SELECT CURRENT_USER() AS account, DATABASE() AS name;
+-- The account that the server took this connection for.
+SELECT CURRENT_USER() AS account;
 
 -- name: on_columns
 -- The rights on every column that it sees, from wherever they come: its own, its database's, a role's.
-SELECT TABLE_NAME AS name, COLUMN_NAME AS column_name, PRIVILEGES AS verbs
+SELECT TABLE_SCHEMA AS own, TABLE_NAME AS name, COLUMN_NAME AS column_name, PRIVILEGES AS verbs
 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE();
 
 -- name: routines
