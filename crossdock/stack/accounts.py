@@ -4,6 +4,7 @@ So whatever runs on a developer's machine, or in a test of the whole stack, show
 `shared/mysql/rights.toml` are enough.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -13,7 +14,10 @@ import pymysql
 
 from crossdock.stack.errors import StackError
 from infra.mysql.accounts import PREFIX, PROGRAMS, grant_statements, user_statements
-from shared.mysql.connect import MySQLAddress
+from shared.errors import TransientFault
+from shared.mysql.connect import MySQLAddress, connect
+from shared.mysql.own_rights import missing_rights
+from shared.mysql.rights import accounts
 from shared.mysql.tls import BlockingConnection
 
 
@@ -50,13 +54,29 @@ def make_accounts(admin_url: str, urls: Mapping[str, str]) -> None:
     _execute(admin_url, [*user_statements(addresses[0].database), *passwords])
 
 
-def grant_rights(admin_url: str) -> None:
-    """Give the accounts their rights on the tables that there are now.
+def grant_rights(admin_url: str, urls: Mapping[str, str]) -> None:
+    """Give the accounts their rights on the tables that there are now, if any lacks one.
+
+    A grant waits for whoever has locked its table; so what is there is left alone. Not to be called
+    in an event loop.
 
     Raises:
         StackError: the administrator may not.
+        TransientFault: the database is unreachable.
     """
-    _execute(admin_url, grant_statements(MySQLAddress.parse(admin_url).database))
+    if asyncio.run(_is_any_missing(urls)):
+        _execute(admin_url, grant_statements(MySQLAddress.parse(admin_url).database))
+
+
+async def _is_any_missing(urls: Mapping[str, str]) -> bool:
+    for account in accounts():
+        try:
+            async with connect(urls[account], program_name="crossdock:rights") as database:
+                if await missing_rights(database, account):
+                    return True
+        except TransientFault:  # an account without any right is not let in
+            return True
+    return False
 
 
 def _execute(admin_url: str, statements: Sequence[str]) -> None:

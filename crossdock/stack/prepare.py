@@ -61,7 +61,7 @@ def prepare(
     else:
         make_accounts(settings.mysql_url, accounts)
         applied = asyncio.run(migrate(accounts[MIGRATE]))
-        grant_rights(settings.mysql_url)
+        grant_rights(settings.mysql_url, accounts)
     topology.subscribe_services(pubsub_host, settings.project, urls)
     return len(applied)
 

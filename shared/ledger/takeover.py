@@ -71,7 +71,7 @@ class Sight:
                 "a dead worker's connection can be found in MySQL, but not be ended: the routine "
                 f"end_worker runs as {self.runs_as}, which may end its own connections only",
                 f"Grant CONNECTION_ADMIN to {self.runs_as}, or drop the routine and let the "
-                "account of migrations make it anew: `crossdock migrate`.",
+                "account of migrations make it anew: `crossdock migrate`, then the grants.",
             )
         return None
 

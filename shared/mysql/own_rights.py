@@ -1,10 +1,8 @@
 """What an account was not given of what it needs, told before a load finds it out."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import pymysql
-from pymysql.constants import ER
 
 from shared.mysql.connect import Database
 from shared.mysql.queries import load_queries
@@ -12,6 +10,7 @@ from shared.mysql.rights import Right, accounts, rights_of
 
 SQL = load_queries("shared.mysql", "own_rights.sql")
 MOST_NAMED = 5
+_GRANT = re.compile(r"GRANT (?P<verbs>.+) ON (?P<database>\*|`.+`)\.(?P<table>\*|`[^`]+`) TO ")
 # The programs whose accounts see every table, and so can tell whether one is not there.
 SEE_ALL = frozenset({"operator", "reader"})
 REMEDY = (
@@ -42,11 +41,13 @@ async def missing_rights(database: Database, account: str) -> list[Right]:
     """
     wanted = rights_of(account)
     columns: dict[str, dict[str, frozenset[str]]] = {}
-    for row in await database.fetch_all(SQL["on_columns"]):
+    rows = await database.fetch_all(SQL["on_columns"])
+    for row in rows:
         verbs = frozenset(row["verbs"].upper().split(","))
         columns.setdefault(row["name"], {})[row["column_name"]] = verbs
-    asked = {right.on for right in wanted if right.verb == "DELETE"} & set(columns)
-    deletes = frozenset([table for table in asked if await _may_delete(database, table)])
+    grants = [str(next(iter(row.values()))) for row in await database.fetch_all(SQL["grants"])]
+    tables = {(row["own"], row["name"]) for row in rows}
+    deletes = frozenset(name for own, name in tables if may_delete(grants, own, name))
     routines = frozenset(row["name"] for row in await database.fetch_all(SQL["routines"]))
     return not_seen(wanted, Seen(columns, deletes, routines))
 
@@ -54,6 +55,17 @@ async def missing_rights(database: Database, account: str) -> list[Right]:
 def not_seen(wanted: Iterable[Right], seen: Seen) -> list[Right]:
     """The rights that an account does not have, in their order."""
     return [right for right in wanted if not _is_seen(right, seen)]
+
+
+def may_delete(grants: Iterable[str], database: str, table: str) -> bool:
+    """Whether one of the lines of SHOW GRANTS lets rows of the table be deleted."""
+    matches = filter(None, map(_GRANT.match, grants))
+    return any(
+        {"DELETE", "ALL PRIVILEGES"} & set(grant["verbs"].split(", "))
+        and grant["table"] in {"*", f"`{table}`"}
+        and (grant["database"] == "*" or _is_like(database, grant["database"][1:-1]))
+        for grant in matches
+    )
 
 
 def told(account: str, missing: Iterable[Right]) -> str:
@@ -84,11 +96,10 @@ def _is_seen(right: Right, seen: Seen) -> bool:
     return bool(wanted) and all(right.verb in columns.get(name, ()) for name in wanted)
 
 
-async def _may_delete(database: Database, table: str) -> bool:
-    try:
-        await database.fetch_all(SQL["may_delete"].format(table=table))
-    except pymysql.err.OperationalError as error:
-        if error.args[0] != ER.TABLEACCESS_DENIED_ERROR:
-            raise
-        return False
-    return True
+def _is_like(database: str, pattern: str) -> bool:
+    """Whether GRANT's pattern stands for the database: % and _ mean something, unless escaped."""
+    parts = re.findall(r"\\.|.", pattern)
+    meant = {"%": ".*", "_": "."}
+    return bool(
+        re.fullmatch("".join(meant.get(one, re.escape(one[-1])) for one in parts), database)
+    )
