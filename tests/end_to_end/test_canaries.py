@@ -44,7 +44,9 @@ from tests.observability.collector import Collector, collector
 from tests.receivers import HANG_UP, Mailbox, Webhook, mail_server, webhook
 
 LANE = 90
-PATIENCE_SECONDS = 120
+OFFLINE = "check"
+ASKED_FOR = ("good", "rejects", "over-limit", "stuck", "total", "open-quote")
+PATIENCE_SECONDS = 240
 MOST_ATTEMPTS = 4
 # Where rows are meant to stand: (table, column), a column of None for all of them.
 HOMES = {
@@ -122,12 +124,13 @@ async def own_account(server_url: str, password: str) -> AsyncIterator[str]:
     """An account of the services' own, whose password is a canary; its URL's login part."""
     name = f"canary_{secrets.token_hex(4)}"
     async with connect(server_url) as administrator:
-        await administrator.execute(f"CREATE USER '{name}'@'%%' IDENTIFIED BY '{password}'", {})
-        await administrator.execute(f"GRANT ALL PRIVILEGES ON *.* TO '{name}'@'%%'", {})
-        try:
-            yield f"{name}:{password}"
-        finally:
-            await administrator.execute(f"DROP USER '{name}'@'%%'", {})
+        await administrator.execute(f"CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'")
+        await administrator.execute(f"GRANT ALL PRIVILEGES ON *.* TO '{name}'@'%'")
+    try:
+        yield f"{name}:{password}"
+    finally:
+        async with connect(server_url) as administrator:
+            await administrator.execute(f"DROP USER '{name}'@'%'")
 
 
 @pytest.fixture
@@ -258,12 +261,14 @@ async def ask_every_command(scene: Scene, drops: Mapping[str, Package]) -> None:
     wrong = scene.lane.environment["CROSSDOCK_MYSQL_URL"].replace(
         scene.secrets.mysql, scene.secrets.mysql + "x"
     )
-    for drop in drops.values():
+    for name in ASKED_FOR:
         for command in ("status", "report"):
-            await scene.command(command, drop.load_id)
-            await scene.command(command, drop.load_id, "--json")
+            await scene.command(command, drops[name].load_id)
+            await scene.command(command, drops[name].load_id, "--json")
     own = Drop.of(rejected_rows(scene.planter), load_id="load-own", partner="partner-own")
     folder = str(own.write(scene.folder))
+    await scene.command(OFFLINE, folder)
+    await scene.command(OFFLINE, folder, "--json")
     await scene.command("run", folder)
     await scene.command("run", folder, "--json")
     await scene.command("replay", "load-good", "--from", "reporter", "--reason", "a drill")
@@ -318,7 +323,12 @@ def _text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-@pytest.mark.timeout(400)
+def may_stand(where: str, what: str) -> bool:
+    """The offline check tells whoever has the files the keys of faulty rows."""
+    return where.startswith(f"printed by {OFFLINE} ") and what.endswith(("_id", ".key"))
+
+
+@pytest.mark.timeout(600)
 async def test_no_canary_comes_out_of_any_log_notice_letter_history_report_trace_or_command(
     scene: Scene,
 ) -> None:
@@ -328,6 +338,13 @@ async def test_no_canary_comes_out_of_any_log_notice_letter_history_report_trace
     await scene.lane.end_processes()
     planted = scene.planter.planted | scene.secrets.planted()
     told = await everything_told(scene)
+    found = {
+        f"{planted[canary]} in {where}"
+        for where, text in told.items()
+        for canary in planted
+        if canary in text and not may_stand(where, planted[canary])
+    }
+    assert not found, "\n".join(sorted(found))
 
     for place in ("cards", "mails", "traces and metrics", "log of stager", "dead_letter.reason"):
         assert told[place], place
@@ -340,10 +357,3 @@ async def test_no_canary_comes_out_of_any_log_notice_letter_history_report_trace
     homes = "\n".join((await tables(scene, homes=True)).values())
     for canary in planted_in(drops["good"], planted):
         assert canary in homes
-    found = [
-        (where, canary, planted[canary])
-        for where, text in told.items()
-        for canary in planted
-        if canary in text
-    ]
-    assert found == []

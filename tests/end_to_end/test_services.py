@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from crossdock.stack import running
 from shared.bus.pubsub import PubSubBus
 from shared.events import StageName, Topic
+from shared.http_headers import HEADERS as HARDENED
 from shared.mysql.connect import Database, connect
 from shared.storage.gcs import GcsStorage
 from tests.drops import HEADERS, Drop
@@ -186,3 +188,11 @@ async def test_a_service_killed_in_mid_load_and_started_again_ends_in_the_same_c
     report = await read_report(database, drop)
     assert report["reconciled"] is True
     assert {one["inserted"] for one in report["entities"].values()} == {3}
+
+
+async def test_no_service_says_what_serves_it(stack: running.StackInfo) -> None:
+    async with httpx.AsyncClient() as client:
+        for service in stack.services.values():
+            answer = await client.get(f"{service.url}/health/live")
+            assert answer.is_success
+            assert set(answer.headers) == {"date", "content-length", "content-type", *HARDENED}
