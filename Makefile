@@ -36,7 +36,7 @@ proof: setup ## the long comparisons and giants, whole, with their totals (ARGS=
 bench: setup ## whole loads against LOAD DATA alone, at 220 k and 2.2 M rows (ARGS='--rows 11000000')
 	@$(PYTHON) -m benchmarks $(ARGS)
 
-bench-growth: setup ## first loads of 220 k, 2.2 M and 11 M rows (ARGS='--buffer-pool 128M')
+bench-growth: setup ## first loads of 220 k, 2.2 M and 11 M rows (ARGS='--buffer-pool 1G --buffer-pool 128M')
 	@$(PYTHON) -m benchmarks.growth $(ARGS)
 
 bench-pull: setup ## the same load through push and through pull, and one of eleven minutes through pull

@@ -53,10 +53,10 @@ def drawn(title: str, groups: Sequence[Group]) -> str:
     height = 2 * MARGIN + HEADING * (1 + len(groups)) + ROW * len(bars)
     svg = Element(
         "svg",
+        {"font-family": "sans-serif", "font-size": "13"},
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {WIDTH} {height}",
         role="img",
-        style="font: 13px sans-serif",
     )
     SubElement(svg, "title").text = title
     SubElement(svg, "rect", width="100%", height="100%", fill="#ffffff")

@@ -1,7 +1,8 @@
 """`make bench-growth`: first loads of growing size, each into an empty database of one server.
 
-Internal ids are hashes, so new rows go all over their tables. `--buffer-pool 128M` makes the
-server's memory smaller than production, so that what this costs can be seen.
+Internal ids are hashes, so new rows go all over their tables. `--buffer-pool 1G --buffer-pool 128M`
+measures all sizes twice, the second time with a server whose memory is smaller than production, so
+that what this costs can be seen.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -47,12 +48,14 @@ class Growth:
     """The first load of one size.
 
     Attributes:
+        pool_bytes: the server's buffer pool.
         rows: of the drop.
         run: what `crossdock run` took.
         server_bytes: the most memory that MySQL had meanwhile.
         disk_bytes: what its tables take after it, with staging.
     """
 
+    pool_bytes: int
     rows: int
     run: Run
     server_bytes: int
@@ -65,27 +68,31 @@ class Growth:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure each size; 1 if the largest is too slow beside the one before, or memory grows."""
+    """Measure each size; 1 if, in the first pool, the largest is too slow or memory grows."""
     parser = argparse.ArgumentParser(prog=f"make {TARGET}", description=__doc__)
     parser.add_argument("--rows", type=int, action="append", help="about so many; repeatable")
     size = server.size_in_bytes
-    parser.add_argument("--buffer-pool", type=size, help="of the server, as 128M or 1G")
+    parser.add_argument(
+        "--buffer-pool", type=size, action="append", help="as 128M; repeatable, a server for each"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(given)
-    with server.started(options.buffer_pool) as mysql:
-        circumstances = page.Circumstances.now(TARGET, given, MySQL=mysql.version)
-        pool_bytes = int(mysql.asked("SELECT @@innodb_buffer_pool_size"))
-        sizes = [_measure(mysql, rows) for rows in options.rows or SIZES]
+    circumstances = page.Circumstances.now(TARGET, given)
+    pools = []
+    for pool_bytes in options.buffer_pool or [None]:
+        with server.started(pool_bytes) as mysql:
+            circumstances = replace(circumstances, versions=page.versions_of(MySQL=mysql.version))
+            pools.append([_measure(mysql, rows) for rows in options.rows or SIZES])
+    sizes = [one for pool in pools for one in pool]
     if options.json:
         sys.stdout.write(json.dumps([asdict(one) for one in sizes], indent=2) + "\n")
     else:
-        show(sizes, pool_bytes)
+        show(sizes)
     if options.write:
-        text = page.rendered(circumstances, HEADER, cells(sizes, pool_bytes))
-        page.write(TARGET, text, drawn(sizes, pool_bytes))
-    return 0 if is_flat(sizes) else 1
+        page.write(TARGET, page.rendered(circumstances, HEADER, cells(sizes)), drawn(pools))
+    return 0 if is_flat(pools[0]) else 1
 
 
 def is_flat(sizes: Sequence[Growth]) -> bool:
@@ -106,7 +113,8 @@ def _measure(mysql: server.Server, about_rows: int) -> Growth:
     run = take(mysql.url, drops / "first")
     server_bytes = _peak_bytes(mysql.pid)
     shutil.rmtree(drops)
-    return Growth(rows, run, server_bytes, int(mysql.asked(_ON_DISK)))
+    pool_bytes = int(mysql.asked("SELECT @@innodb_buffer_pool_size"))
+    return Growth(pool_bytes, rows, run, server_bytes, int(mysql.asked(_ON_DISK)))
 
 
 def _forget_peak(pid: int) -> None:
@@ -122,7 +130,7 @@ def _peak_bytes(pid: int) -> int:
     return int(found[1]) * 1024
 
 
-def cells(sizes: Sequence[Growth], pool_bytes: int) -> list[list[str]]:
+def cells(sizes: Sequence[Growth]) -> list[list[str]]:
     """The table's lines, one for each size."""
     return [
         [
@@ -134,36 +142,39 @@ def cells(sizes: Sequence[Growth], pool_bytes: int) -> list[list[str]]:
             f"{one.run.peak_bytes / 1e6:,.0f} MB",
             f"{one.server_bytes / 1e6:,.0f} MB",
             f"{one.disk_bytes / 1e6:,.0f} MB",
-            f"{pool_bytes / 2**20:,.0f} MiB",
+            f"{one.pool_bytes / 2**20:,.0f} MiB",
         ]
         for one in sizes
     ]
 
 
-def show(sizes: Sequence[Growth], pool_bytes: int) -> None:
+def show(sizes: Sequence[Growth]) -> None:
     """Print what was measured."""
     table = Table(title="First loads of growing size")
     for heading in HEADER:
         table.add_column(heading, justify="right")
-    for line in cells(sizes, pool_bytes):
+    for line in cells(sizes):
         table.add_row(*line)
     Console(width=160).print(table)
 
 
-def drawn(sizes: Sequence[Growth], pool_bytes: int) -> str:
-    """The rates as bars; the line of the largest is where it has to come to."""
-    goal = LEAST_SHARE * sizes[-2].rate if len(sizes) > 1 else None
-    bars = [
-        chart.Bar(
-            f"{one.rows:,} rows",
-            one.rate,
-            f"{one.rate:,.0f} rows/s",
-            goal=goal if one is sizes[-1] else None,
+def drawn(pools: Sequence[Sequence[Growth]]) -> str:
+    """The rates as bars, a group for each pool."""
+    groups = [
+        chart.Group(
+            f"a buffer pool of {sizes[0].pool_bytes / 2**20:,.0f} MiB",
+            [_bar(one, sizes) for one in sizes],
         )
-        for one in sizes
+        for sizes in pools
     ]
-    pool = f"a buffer pool of {pool_bytes / 2**20:,.0f} MiB"
-    return chart.drawn("Rows a second of a first load, by its size", [chart.Group(pool, bars)])
+    return chart.drawn("Rows a second of a first load, by its size", groups)
+
+
+def _bar(one: Growth, sizes: Sequence[Growth]) -> chart.Bar:
+    """The largest has a mark: where it has to come to beside the size before."""
+    has_goal = one is sizes[-1] and len(sizes) > 1
+    goal = LEAST_SHARE * sizes[-2].rate if has_goal else None
+    return chart.Bar(f"{one.rows:,} rows", one.rate, f"{one.rate:,.0f} rows/s", goal=goal)
 
 
 if __name__ == "__main__":

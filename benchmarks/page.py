@@ -39,12 +39,11 @@ class Circumstances:
     def now(cls, target: str, arguments: Sequence[str], **versions: str) -> Self:
         """Those of a run that is about to begin."""
         asked = " ".join(word for word in arguments if word != "--write")
-        known = {"crossdock": version("crossdock"), "Python": platform.python_version()} | versions
         return cls(
             command=f"make {target} ARGS='{asked}'" if asked else f"make {target}",
             date=datetime.now(UTC).date().isoformat(),
             machine=_machine(),
-            versions=", ".join(f"{name} {number}" for name, number in known.items()),
+            versions=versions_of(**versions),
             load=os.getloadavg()[0],
         )
 
@@ -55,6 +54,12 @@ class Circumstances:
         else:
             others = "The machine had no other work."
         return f"`{self.command}` on {self.date}, {self.machine}; {self.versions}. {others}"
+
+
+def versions_of(**others: str) -> str:
+    """Crossdock's and Python's, and those of what else took part."""
+    known = {"crossdock": version("crossdock"), "Python": platform.python_version()} | others
+    return ", ".join(f"{name} {number}" for name, number in known.items())
 
 
 def marks(target: str) -> tuple[str, str]:

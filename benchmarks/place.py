@@ -22,6 +22,8 @@ from shared.mysql.connect import Database, connect
 
 POLL_SECONDS: Final = 0.005
 PATIENCE_SECONDS: Final = 3_600
+# The connection asks for nothing while a large drop is written.
+SILENCE_SECONDS: Final = 3_600
 _STATE: Final = "SELECT state FROM load_ledger WHERE load_id = %(load_id)s"
 
 
@@ -82,6 +84,6 @@ async def opened(folder: Path, stack: StackInfo) -> AsyncIterator[Place]:
     """A place under a folder for the stack that runs."""
     async with (
         httpx.AsyncClient(timeout=300) as http,
-        connect(stack.mysql_url, program_name="bench") as database,
+        connect(stack.mysql_url, program_name="bench", silence_seconds=SILENCE_SECONDS) as database,
     ):
         yield Place(folder, stack, http, database)

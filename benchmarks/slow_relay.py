@@ -34,7 +34,8 @@ class SlowRelay:
             asyncio.create_task(_hand_on(client_in, server_out)),
             asyncio.create_task(_hand_on(server_in, client_out, self)),
         )
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        with contextlib.suppress(asyncio.CancelledError):  # the loop ends, and this with it
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for way in ways:
             way.cancel()
         for writer in (server_out, client_out):

@@ -21,7 +21,7 @@ from benchmarks.progress import say
 TARGET: Final = "bench-peers"
 ROWS: Final = 220_000
 LIMIT_SECONDS: Final = 300.0
-# To it, as to crossdock, keys that differ in case or accent are two; MySQL's own default merges them.
+# To it, as to crossdock, keys that differ in case are two; MySQL's own default merges them.
 COLLATION: Final = "utf8mb4_0900_bin"
 LONGEST_LABEL: Final = 60
 HEADER: Final = (
