@@ -53,7 +53,8 @@ class Circumstances:
             others = f"**The machine had other work** (a load of {self.load:.1f}): not final."
         else:
             others = "The machine had no other work."
-        return f"`{self.command}` on {self.date}, {self.machine}; {self.versions}. {others}"
+        command = "`" + self.command + "`"
+        return f"{command} on {self.date}, {self.machine}; {self.versions}. {others}"
 
 
 def versions_of(**others: str) -> str:

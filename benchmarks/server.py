@@ -14,6 +14,7 @@ import pymysql
 from benchmarks.progress import say
 from crossdock.stack import mysql_server
 from shared.mysql.connect import MySQLAddress
+from shared.mysql.quoting import quoted
 
 RESIZE_SECONDS: Final = 60
 _UNITS: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
@@ -43,8 +44,8 @@ class Server:
         """Drop a database and make it anew; without a name, that of the URL."""
         name = database or MySQLAddress.parse(self.url).database
         with self.connection("sys") as connection, connection.cursor() as cursor:
-            cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
-            cursor.execute(f"CREATE DATABASE `{name}`")
+            cursor.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
+            cursor.execute(f"CREATE DATABASE {quoted(name)}")
 
     def asked(self, query: str) -> str:
         """The one value of a query, as text."""

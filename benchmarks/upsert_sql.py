@@ -22,8 +22,9 @@ from services.upserter.plan import EntityPlan, plan_of
 from services.upserter.write import assert_reconciled, record_counts, write
 from shared.contracts.model import Column, Contract, Entity, Kind, contracts
 from shared.contracts.row_rules import violation_sql
-from shared.contracts.tables import Names
+from shared.contracts.tables import Names, staging_head
 from shared.csv_records import encode_record
+from shared.identity import hashed_id
 from shared.mysql.connect import Database, Parameters, Row, connect
 from shared.mysql.migrate import migrate
 from shared.mysql.quoting import quoted
@@ -34,7 +35,7 @@ CHANGED_EVERY = 20
 ROWS_A_CHUNK = 2_000
 LOAD = """LOAD DATA LOCAL INFILE %(stream)s INTO TABLE {staging} CHARACTER SET utf8mb4
 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '"' ESCAPED BY '' LINES TERMINATED BY '\\n'
-(row_no, {columns}) SET load_id = %(load_id)s, run = 1"""
+({columns}) SET load_id = %(load_id)s, run = 1"""
 
 
 class TimedDatabase(Database):
@@ -75,7 +76,10 @@ def records(
             fields[parent.key] = key(parent, row_no * 7 % sizes[parent.name] + 1)
         if changed and row_no % CHANGED_EVERY == 0:
             fields[text.name] = "changed"
-        yield f"{row_no},{encode_record(fields.values())}\n"
+        head = [row_no, hashed_id(entity.name, "acme", fields[entity.key])]
+        if parent is not None:
+            head.append(hashed_id(parent.name, "acme", fields[parent.key]))
+        yield f"{','.join(map(str, head))},{encode_record(fields.values())}\n"
 
 
 def key(entity: Entity, number: int) -> str:
@@ -118,7 +122,7 @@ async def load_raw(
             for chunk in ready:
                 yield chunk
 
-        columns = ", ".join(map(quoted, entity.header))
+        columns = ", ".join(map(quoted, (*staging_head(entity), *entity.header)))
         statement = LOAD.format(staging=quoted(Names.of(entity).staging), columns=columns)
         began = time.perf_counter()
         await database.connection.load_stream(statement, attempt.keys(), stream())

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.upserter.stage import upsert
-from shared.contracts.model import Kind, contracts
-from shared.contracts.tables import Names
+from shared.contracts.model import Entity, Kind, contracts
+from shared.contracts.tables import Names, staging_head
 from shared.errors import Rejected
 from shared.events import Event
+from shared.identity import hashed_id
 from shared.ledger.delivery import Delivery
 from shared.ledger.lease import Claim
 from shared.mysql.connect import Database
@@ -60,17 +61,26 @@ async def stage(
     values = {"load_id": load_id, "version": version, "source_system": source_system}
     await database.execute(NEW_LOAD, values)
     for name, fields in rows.items():
-        columns = V1.entity(name).header
+        entity = V1.entity(name)
+        columns = (*staging_head(entity), *entity.header)
         await database.execute_many(
-            f"INSERT INTO {Names.of(V1.entity(name)).staging} (load_id, run, row_no, "
-            f"{', '.join(columns)}) VALUES (%(load_id)s, 1, %(row_no)s, "
-            f"{', '.join(f'%({column})s' for column in columns)})",
+            f"INSERT INTO {Names.of(entity).staging} (load_id, run, {', '.join(columns)}) "
+            f"VALUES (%(load_id)s, 1, {', '.join(f'%({column})s' for column in columns)})",
             [
-                {"load_id": load_id, "row_no": row_no, **row}
+                {"load_id": load_id, "row_no": row_no, **hashes(entity, source_system, row), **row}
                 for row_no, row in enumerate(fields, start=1)
             ],
         )
     await pin(database, load_id)
+
+
+def hashes(entity: Entity, source_system: str, row: Fields) -> dict[str, int]:
+    """What the stager makes of a row's keys."""
+    own = {"hashed_id": hashed_id(entity.name, source_system, row[entity.key])}
+    if entity.parent is None or entity.parent_key is None:
+        return own
+    parent = hashed_id(entity.parent, source_system, row[entity.parent_key])
+    return own | {"hashed_parent_id": parent}
 
 
 async def pin(database: Database, load_id: str) -> None:

@@ -18,6 +18,7 @@ from pymysql.cursors import SSCursor
 
 from shared.contracts.model import Contract, Entity, Kind
 from shared.contracts.tables import Names
+from shared.mysql.quoting import quoted
 
 MIDNIGHT: Final = " 00:00:00"
 
@@ -130,19 +131,23 @@ class Mirrored:
 
     def query(self, entity: Entity) -> str:
         """The table's own columns."""
-        return f"SELECT {', '.join(f'`{name}`' for name in entity.header)} FROM `{entity.name}`"
+        return f"SELECT {', '.join(map(quoted, entity.header))} FROM {quoted(entity.name)}"
 
     def relates(self, connection: Connection, entity: Entity) -> bool:
         """Whether any column that was added to the child is a unique one added to the parent."""
         parent = self.contract.parent_of(entity)
         assert parent is not None
         return any(
-            _holds(connection, f"SELECT COUNT(DISTINCT `{key}`) = COUNT(*) FROM `{parent.name}`")
+            _holds(
+                connection,
+                f"SELECT COUNT(DISTINCT {quoted(key)}) = COUNT(*) FROM {quoted(parent.name)}",
+            )
             and _holds(
                 connection,
-                f"SELECT COUNT(*) = (SELECT COUNT(*) FROM `{entity.name}`) "
-                f"FROM `{entity.name}` c JOIN `{parent.name}` p USING (`{parent.key}`) "
-                f"WHERE c.`{reference}` = p.`{key}`",
+                f"SELECT COUNT(*) = (SELECT COUNT(*) FROM {quoted(entity.name)}) "
+                f"FROM {quoted(entity.name)} c JOIN {quoted(parent.name)} p "
+                f"USING ({quoted(parent.key)}) "
+                f"WHERE c.{quoted(reference)} = p.{quoted(key)}",
             )
             for key in _added(connection, parent)
             for reference in _added(connection, entity)
@@ -158,17 +163,21 @@ class Production:
     def query(self, entity: Entity) -> str:
         """The file's columns; a parent's key is found by the internal id that the child holds."""
         parent = self.contract.parent_of(entity)
-        keys = {entity.key: "x.`source_key`" if entity.has_children else f"t.`{entity.key}`"}
+        keys = {entity.key: "x.`source_key`" if entity.has_children else f"t.{quoted(entity.key)}"}
         joins = ""
         if entity.has_children:
             crosswalk = Names.of(entity).crosswalk
-            joins += f" JOIN `{crosswalk}` x ON x.`internal_id` = t.`{entity.id_column}`"
+            joins += (
+                f" JOIN {quoted(crosswalk)} x ON x.`internal_id` = t.{quoted(entity.id_column)}"
+            )
         if parent is not None:
             keys[parent.key] = "p.`source_key`"
             crosswalk = Names.of(parent).crosswalk
-            joins += f" JOIN `{crosswalk}` p ON p.`internal_id` = t.`{parent.id_column}`"
-        columns = ", ".join(keys.get(name, f"t.`{name}`") for name in entity.header)
-        return f"SELECT {columns} FROM `{Names.of(entity).production}` t{joins}"
+            joins += (
+                f" JOIN {quoted(crosswalk)} p ON p.`internal_id` = t.{quoted(parent.id_column)}"
+            )
+        columns = ", ".join(keys.get(name, f"t.{quoted(name)}") for name in entity.header)
+        return f"SELECT {columns} FROM {quoted(Names.of(entity).production)} t{joins}"
 
     def relates(self, connection: Connection, entity: Entity) -> bool:
         """Whether every child's id leads to a row of the parent's table."""
@@ -177,8 +186,8 @@ class Production:
         child, of_parent = Names.of(entity).production, Names.of(parent).production
         return _holds(
             connection,
-            f"SELECT COUNT(*) = (SELECT COUNT(*) FROM `{child}`) "
-            f"FROM `{child}` c JOIN `{of_parent}` p USING (`{parent.id_column}`)",
+            f"SELECT COUNT(*) = (SELECT COUNT(*) FROM {quoted(child)}) "
+            f"FROM {quoted(child)} c JOIN {quoted(of_parent)} p USING ({quoted(parent.id_column)})",
         )
 
 
@@ -221,7 +230,7 @@ def _shown(value: object) -> str:
 def _added(connection: Connection, entity: Entity) -> list[str]:
     """The columns of a table that are not in the file."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SHOW COLUMNS FROM `{entity.name}`")
+        cursor.execute(f"SHOW COLUMNS FROM {quoted(entity.name)}")
         names = [str(row[0]) for row in cursor.fetchall()]
     return [name for name in names if name not in entity.header]
 

@@ -22,6 +22,7 @@ from benchmarks.server import Server
 from shared.contracts.model import contracts
 from shared.mysql.connect import MySQLAddress
 from shared.mysql.migrate import migrate
+from shared.mysql.quoting import quoted
 
 OURS: Final = "crossdock"
 CASES: Final = ("first", "again")
@@ -158,7 +159,7 @@ def _drop(server: Server, database: str) -> None:
     """Drop a tool's database, and those that it made beside it under longer names."""
     with server.connection("sys") as connection, connection.cursor() as cursor:
         for name in _column(connection, _DATABASES, f"{database}%"):
-            cursor.execute(f"DROP DATABASE `{name}`")
+            cursor.execute(f"DROP DATABASE {quoted(str(name))}")
 
 
 def _column(connection: pymysql.Connection, query: str, pattern: str) -> Sequence[object]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from shared.mysql.queries import load_fragments
+from shared.mysql.quoting import quoted
 from shared.mysql.rights import accounts, rights_of
 
 USERS = load_fragments("infra.mysql", "users.sql")
@@ -15,7 +16,7 @@ PROGRAMS = (*accounts(), MIGRATE)
 def user_statements(database: str = DATABASE, prefix: str = PREFIX) -> list[str]:
     """Statements that make the accounts; to be run before the first migration."""
     # Where GRANT takes a pattern, _ and % mean something.
-    pattern = database.replace("_", r"\_").replace("%", r"\%")
+    pattern = quoted(database).replace("_", r"\_")
     names = {"database": database, "pattern": pattern, "prefix": prefix}
     return [statement.format(**names) for statement in USERS.values()]
 
@@ -36,7 +37,7 @@ def _by_place(database: str, account: str) -> dict[str, list[str]]:
     places: dict[str, list[str]] = defaultdict(list)
     for right in rights_of(account):
         kind = "PROCEDURE " if right.verb == "EXECUTE" else ""
-        columns = ", ".join(f"`{column}`" for column in right.columns)
+        columns = ", ".join(map(quoted, right.columns))
         text = f"{right.verb} ({columns})" if columns else right.verb
-        places[f"{kind}`{database}`.`{right.on}`"].append(text)
+        places[f"{kind}{quoted(database)}.{quoted(right.on)}"].append(text)
     return places

@@ -16,7 +16,7 @@ CREATE USER IF NOT EXISTS
 -- Only `crossdock migrate` makes, changes and drops tables. INSERT is for its own history, and for
 -- tables that it moves.
 GRANT SELECT, INSERT, CREATE, ALTER, DROP, INDEX, REFERENCES, CREATE VIEW, CREATE ROUTINE
-ON `{pattern}`.* TO '{prefix}_migrate'@'%';
+ON {pattern}.* TO '{prefix}_migrate'@'%';
 
 -- name: may_end_connections
 -- The routine by which workers end what a dead one left running has the rights of who made it.

@@ -4,7 +4,7 @@
 -- What the report tells of the load itself.
 SELECT load_id, source_system, run, state, schema_version, manifest, manifest_sha256, started_at,
     failed_run, failure_code, failure_message, failure_file, failure_row, failure_column,
-    validated_run, applied_run, applied_fence, reported_run, warnings, NOW(6) AS finished_at,
+    validated_run, applied_run, applied_staged_run, applied_fence, reported_run, warnings, NOW(6) AS finished_at,
     (SELECT MIN(e.happened_at) FROM load_event e
      WHERE e.load_id = load_ledger.load_id AND e.run = applied_run) AS applied_started_at
 FROM load_ledger WHERE load_id = %(load_id)s;
@@ -27,8 +27,17 @@ WHERE load_id = %(load_id)s AND run = %(run)s GROUP BY code ORDER BY kept DESC, 
 
 -- name: count_standing
 -- How many of the keys that the load's upsert accepted stand in production now.
-SELECT COUNT(*) FROM {delivered} d JOIN {production} p ON p.{id_column} = d.internal_id
-WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s;
+SELECT (
+    SELECT COUNT(*) FROM {staging} s
+    LEFT JOIN {plan} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
+        AND d.hashed_id = s.hashed_id AND d.row_no = s.row_no
+    STRAIGHT_JOIN {production} p ON p.{id_column} = s.hashed_id
+    WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND d.row_no IS NULL
+) + (
+    SELECT COUNT(*) FROM {plan} d
+    STRAIGHT_JOIN {production} p ON p.{id_column} = d.internal_id
+    WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action <> 'reject'
+);
 
 -- name: store
 -- The report of a run; a redelivered run writes the same one again.

@@ -125,11 +125,16 @@ async def _rejected_rows(
 async def _standing(database: Database, row: Row, entity: Entity) -> int:
     names = Names.of(entity)
     statement = SQL["count_standing"].format(
-        delivered=quoted(names.delivered),
+        staging=quoted(names.staging),
+        plan=quoted(names.plan),
         production=quoted(names.production),
         id_column=quoted(entity.id_column),
     )
-    keys = {"load_id": row["load_id"], "fence": row["applied_fence"]}
+    keys = {
+        "load_id": row["load_id"],
+        "staged_run": row["applied_staged_run"],
+        "fence": row["applied_fence"],
+    }
     return int(await database.fetch_value(statement, keys))
 
 

@@ -8,7 +8,7 @@ DELETE FROM {staging} WHERE load_id = %(load_id)s AND run = %(run)s LIMIT %(most
 -- One file in the canonical dialect; LOCAL turns errors into warnings, so the caller counts.
 LOAD DATA LOCAL INFILE %(stream)s INTO TABLE {staging} CHARACTER SET utf8mb4
 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '"' ESCAPED BY '' LINES TERMINATED BY '\n'
-(row_no, {columns}) SET load_id = %(load_id)s, run = %(run)s;
+({columns}) SET load_id = %(load_id)s, run = %(run)s;
 
 -- name: read_files
 -- The files as the validator pinned them.

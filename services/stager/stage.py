@@ -1,15 +1,17 @@
 """The stager: the validated bytes into staging, file by file, each verified before its commit."""
 
+from functools import partial
 from typing import Any
 
 from services.stager.stream import CanonicalStream, PinnedFile
 from shared.contracts.model import Entity, contract_of
-from shared.contracts.tables import Names
+from shared.contracts.tables import Names, staging_head
 from shared.errors import Failure, ObjectGone, Rejected, TransientFault
 from shared.ledger.lease import Claim
 from shared.mysql.connect import Database
 from shared.mysql.queries import load_queries
 from shared.mysql.quoting import quoted
+from shared.mysql.side_by_side import side_by_side
 from shared.stage import Parts, Stage
 from shared.steps import passed
 
@@ -26,12 +28,21 @@ async def stage_load(claim: Claim, parts: Parts) -> None:
         TransientFault: the bucket or the database did not answer.
     """
     contract = contract_of(claim.load.schema_version)
-    async with parts.ledger.connect(claim, local_infile=True) as database:
+    async with (
+        parts.ledger.connect(claim, local_infile=True) as database,
+        parts.ledger.connect(claim, local_infile=True) as second,
+    ):
         files = await _pinned_files(claim, database)
-        for entity in contract.entities:
-            await _clear(claim, database, entity)
-            passed("stager", "run_cleared", file=entity.file_name)
-            await _stage_file(claim, parts, database, entity, files[entity.name])
+        largest_first = sorted(
+            contract.entities, key=lambda entity: files[entity.name].size_bytes, reverse=True
+        )
+        await side_by_side(
+            (database, second),
+            [
+                partial(_stage_file, claim, parts, entity, files[entity.name])
+                for entity in largest_first
+            ],
+        )
         async with parts.ledger.milestone(claim, database):
             for entity in contract.entities:
                 staged = {"entity": entity.name, "staged": files[entity.name].row_count}
@@ -39,9 +50,11 @@ async def stage_load(claim: Claim, parts: Parts) -> None:
 
 
 async def _stage_file(
-    claim: Claim, parts: Parts, database: Database, entity: Entity, file: PinnedFile
+    claim: Claim, parts: Parts, entity: Entity, file: PinnedFile, database: Database
 ) -> None:
-    stream = CanonicalStream(entity, file)
+    await _clear(claim, database, entity)
+    passed("stager", "run_cleared", file=entity.file_name)
+    stream = CanonicalStream(entity, file, claim.load.source_system)
     chunks = parts.storage.read(claim.load.prefix + file.name, file.generation)
     statement = _render("load_file", entity)
     try:
@@ -82,7 +95,7 @@ async def _clear(claim: Claim, database: Database, entity: Entity) -> None:
 
 
 def _render(name: str, entity: Entity) -> str:
-    columns = ", ".join(map(quoted, entity.header))
+    columns = ", ".join(map(quoted, (*staging_head(entity), *entity.header)))
     return SQL[name].format(staging=quoted(Names.of(entity).staging), columns=columns)
 
 

@@ -1,9 +1,11 @@
 """One attempt to apply a load: whose rows they are, and what becomes of how many."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from shared.ledger.lease import Claim
+
+Action = Literal["insert", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Attempt:
         run: the run that is told of rejects and counts.
         staged_run: the run whose staging rows are applied.
         validated_run: the run that pinned the files that they came from.
-        fence: keeps this attempt's work rows apart from every other's.
+        fence: keeps this attempt's plan apart from every other's.
         applied_fence: the fence of the upsert that committed before, 0 if none did.
     """
 
@@ -82,9 +84,11 @@ class Prepared:
     Attributes:
         epoch: how many upserts of the source_system had committed before it was made.
         newer_loads: the newer loads that were applied already; with any, this one is late.
+        expected: by entity, what is done with the rows that are not planned; None if all are.
         counts: by entity, in load order.
     """
 
     epoch: int
     newer_loads: tuple[str, ...]
+    expected: dict[str, Action | None]
     counts: dict[str, Counts]

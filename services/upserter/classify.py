@@ -1,30 +1,38 @@
-"""Before the transaction: what is to be done with every staged row, kept in work rows."""
+"""Before the transaction: what is to be done with every staged row; what departs is planned."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Final
 
 from services.upserter import gate
-from services.upserter.attempt import Attempt, Counts, Prepared
+from services.upserter.attempt import Action, Attempt, Counts, Prepared
 from services.upserter.checks import record_rejects
-from services.upserter.identity import Contested, hashed_id, yielding
+from services.upserter.collisions import Contested, yielding
 from services.upserter.plan import EntityPlan
 from shared.errors import TransientFault
+from shared.identity import ID_BITS, hashed_id
 from shared.mysql.connect import Database
 from shared.mysql.side_by_side import side_by_side
 
 ROWS_A_DELETE: Final = 50_000
 ROWS_A_CLASSIFY: Final = 25_000
+SAMPLED_ROWS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is known of a file's staged rows before they are looked at one by one."""
+    """What is known of a file's staged rows before they are looked at one by one.
+
+    Attributes:
+        staged: the rows that staging holds.
+        hashes: the ids that they come to; fewer where keys repeat or collide.
+        pinned: the rows of the validated file.
+    """
 
     staged: int
-    last_row: int | None
+    hashes: int
     pinned: int | None
 
 
@@ -36,8 +44,8 @@ async def prepare(
 ) -> Prepared:
     """Classify every row of the load, parents first; nothing of production is touched.
 
-    Rejected rows stay among the work rows until all files are done: by them a child whose parent
-    was rejected is told from an orphan.
+    What most rows of a file need is expected, and only the others are planned. Every row is planned
+    where ids may be others than the keys' hashes, where rows share one, and in a late load.
 
     Args:
         databases: connections in autocommit, which share the work.
@@ -51,23 +59,32 @@ async def prepare(
         TransientFault: staging does not hold what the files did.
     """
     database = databases[0]
-    epoch = await gate.read_epoch(database, attempt)
+    state = await gate.read_state(database, attempt)
     newer = await gate.newer_applied(database, attempt)
     await _forget_earlier(database, plans, attempt)
-    counts: dict[str, Counts] = {}
     surveys = await side_by_side(databases, [partial(_survey, plan, attempt) for plan in plans])
+    ids_may_differ = state.has_other_ids or seeks_collisions
+    expected: dict[str, Action | None] = {}
+    counts: dict[str, Counts] = {}
     for plan, survey in zip(plans, surveys, strict=True):
-        first_rows = range(1, (survey.last_row or 0) + 1, ROWS_A_CLASSIFY)
-        await side_by_side(
-            databases, [partial(_classify, plan, attempt, first_row) for first_row in first_rows]
-        )
-        counts[plan.entity.name] = await _settle(
-            database, plan, attempt, newer, survey.staged, seeks_collisions=seeks_collisions
-        )
-    for plan in plans:
-        if counts[plan.entity.name].rejected:
-            await database.execute(plan.sql["drop_refused"], attempt.keys())
-    return Prepared(epoch, tuple(newer), counts)
+        shares_ids = ids_may_differ or survey.hashes < survey.staged
+        plans_all = shares_ids or bool(newer)
+        expects = None if plans_all else await _expect(database, plan, attempt)
+        await _classify(databases, plan, attempt, survey, expects)
+        if shares_ids:
+            await database.execute(plan.sql["refuse_copies"], attempt.keys())
+        counted = await _count(database, plan, attempt, survey, expects)
+        if counted.rejected:
+            await record_rejects(database, plan, attempt)
+        if shares_ids:
+            ids_may_differ |= await _settle_collisions(database, plan, attempt)
+        if ids_may_differ:
+            await database.execute(plan.sql["yield_to_survivor"], attempt.keys())
+        await _yield_to_newer(database, plan, attempt, newer)
+        if plans_all:
+            counted = await _count(database, plan, attempt, survey, expects)
+        expected[plan.entity.name], counts[plan.entity.name] = expects, counted
+    return Prepared(state.epoch, tuple(load.load_id for load in newer), expected, counts)
 
 
 async def _forget_earlier(
@@ -91,50 +108,70 @@ async def _survey(plan: EntityPlan, attempt: Attempt, database: Database) -> Sur
     return survey
 
 
-async def _classify(plan: EntityPlan, attempt: Attempt, first_row: int, database: Database) -> None:
-    rows = {"first_row": first_row, "last_row": first_row + ROWS_A_CLASSIFY - 1}
-    await database.execute(plan.sql["classify"], attempt.keys(**rows))
+async def _expect(database: Database, plan: EntityPlan, attempt: Attempt) -> Action:
+    row = await database.fetch_one(plan.sql["sample"], attempt.keys(most=SAMPLED_ROWS))
+    assert row is not None, "an aggregate has its row"
+    return "insert" if 2 * row["new_rows"] > row["sampled"] else "unchanged"
 
 
-async def _settle(
+async def _classify(
+    databases: Sequence[Database],
+    plan: EntityPlan,
+    attempt: Attempt,
+    survey: Survey,
+    expects: Action | None,
+) -> None:
+    statement = plan.sql["classify_all" if expects is None else "classify"]
+
+    async def classify(hashes: tuple[int, int], database: Database) -> None:
+        first, last = hashes
+        values = attempt.keys(first_hash=first, last_hash=last, expected=expects)
+        await database.execute(statement, values)
+
+    pieces = -(-survey.staged // ROWS_A_CLASSIFY)
+    await side_by_side(databases, [partial(classify, hashes) for hashes in ranges(pieces)])
+
+
+def ranges(pieces: int) -> list[tuple[int, int]]:
+    """All hashes in so many ranges of one size, the first and the last of each; rows lie evenly."""
+    starts = [piece * 2**ID_BITS // pieces for piece in range(pieces)]
+    ends = [*starts[1:], 2**ID_BITS]
+    return [(start, end - 1) for start, end in zip(starts, ends, strict=False)]
+
+
+async def _yield_to_newer(
+    database: Database, plan: EntityPlan, attempt: Attempt, newer: Sequence[gate.NewerLoad]
+) -> None:
+    for load in newer:
+        values = attempt.keys(newer_load=load.load_id, newer_run=load.run, newer_fence=load.fence)
+        await database.execute(plan.sql["yield_to_newer_load"], values)
+        await database.execute(plan.sql["yield_to_newer_ids"], values)
+
+
+async def _count(
     database: Database,
     plan: EntityPlan,
     attempt: Attempt,
-    newer: Mapping[str, int],
-    staged: int,
-    *,
-    seeks_collisions: bool,
+    survey: Survey,
+    expects: Action | None,
 ) -> Counts:
-    shares_ids = await database.fetch_value(plan.sql["has_shared_ids"], attempt.keys())
-    if shares_ids:
-        await database.execute(plan.sql["refuse_copies"], attempt.keys())
-    counts = await _count(database, plan, attempt, staged)
-    if counts.rejected:
-        await record_rejects(database, plan, attempt)
-    if shares_ids or seeks_collisions:
-        await _settle_collisions(database, plan, attempt)
-    if shares_ids:
-        await database.execute(plan.sql["yield_to_survivor"], attempt.keys())
-    for load_id, fence in newer.items():
-        newer_load = attempt.keys(newer_load=load_id, newer_fence=fence)
-        await database.execute(plan.sql["yield_to_newer_load"], newer_load)
-    return await _count(database, plan, attempt, staged) if shares_ids or newer else counts
-
-
-async def _count(database: Database, plan: EntityPlan, attempt: Attempt, staged: int) -> Counts:
     rows = await database.fetch_all(plan.sql["count_actions"], attempt.keys())
-    by_action = {row["action"]: row["row_count"] for row in rows}
+    by_action: dict[str, int] = {row["action"]: row["row_count"] for row in rows}
+    if expects is not None:
+        planned = sum(by_action.values())
+        by_action[expects] = survey.staged - planned
     return Counts(
-        staged=staged,
+        staged=survey.staged,
         inserted=by_action.get("insert", 0),
         updated=by_action.get("update", 0),
         unchanged=by_action.get("unchanged", 0),
         stale=by_action.get("stale", 0),
-        rejected=by_action.get(None, 0),
+        rejected=by_action.get("reject", 0),
     )
 
 
-async def _settle_collisions(database: Database, plan: EntityPlan, attempt: Attempt) -> None:
+async def _settle_collisions(database: Database, plan: EntityPlan, attempt: Attempt) -> bool:
+    """Give keys whose ids others have, ids of their own; whether there were any."""
     rows = await database.fetch_all(plan.sql["contested_ids"], attempt.keys())
     contested = [
         Contested(row["row_no"], row["source_key"], row["internal_id"], bool(row["is_taken"]))
@@ -150,6 +187,7 @@ async def _settle_collisions(database: Database, plan: EntityPlan, attempt: Atte
             await database.execute(plan.sql["register_collision"], registered)
         other = values | {"internal_id": internal_id, "row_no": loser.row_no}
         await database.execute(plan.sql["give_other_id"], other)
+    return bool(contested)
 
 
 async def _free_id(database: Database, plan: EntityPlan, attempt: Attempt, key: str) -> int:

@@ -1,105 +1,104 @@
 -- What is worked out before the transaction: which row gets which id, and what is to be done with
--- it. A row that `delivered` holds without an action is rejected, and leaves it at the end.
+-- it. A row that is not in the plan gets its hash as id, and what is expected of most is done.
 -- {...} come from the contract.
 
 -- name: forget_earlier
--- Work rows of attempts that never committed, a piece at a time; those of the applied one stay.
-DELETE FROM {delivered}
+-- The plans of attempts that never committed, a piece at a time; that of the applied one stays.
+DELETE FROM {plan}
 WHERE load_id = %(load_id)s AND fence <> %(applied_fence)s AND fence <= %(fence)s LIMIT %(most)s
 
 -- name: survey
--- The rows of a file as they were staged and as they were pinned, and where they end.
-SELECT COUNT(*) AS staged, MAX(row_no) AS last_row,
+-- The rows of a file as they were staged and as they were pinned, and how many ids they share.
+SELECT COUNT(*) AS staged, COUNT(DISTINCT {own_hash}) AS hashes,
     (SELECT row_count FROM load_file WHERE load_id = %(load_id)s AND run = %(validated_run)s
         AND entity = '{entity}') AS pinned
-FROM {staging} WHERE load_id = %(load_id)s AND run = %(staged_run)s
+FROM {staging} s WHERE load_id = %(load_id)s AND run = %(staged_run)s
+
+-- name: sample
+-- How many of some rows are new; in the order of hashes, the first rows are any rows.
+SELECT COUNT(*) AS sampled, COALESCE(SUM(is_new), 0) AS new_rows
+FROM (
+    SELECT {is_new} AS is_new
+    FROM {staging} s
+    {own_row}
+    WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
+    ORDER BY s.hashed_id LIMIT %(most)s
+) sampled
 
 -- name: classify
--- Staged rows once: their rules, their ids, their parents' ids, and how production compares. What
--- comes out is sorted before it goes in, for ids are hashes and the work rows stand in their order.
-INSERT INTO {delivered} (load_id, fence, internal_id, row_no, parent_id, action)
-SELECT /*+ NO_MERGE(classified) */ %(load_id)s, %(fence)s, internal_id, row_no, parent_id, action
+-- Staged rows once: their rules, their parents, and how production compares; what is not expected
+-- is planned. No key of the source_system has another id than its hash.
+INSERT INTO {plan} (load_id, fence, hashed_id, row_no, internal_id, parent_id, action)
+SELECT %(load_id)s, %(fence)s, hashed_id, row_no, hashed_id, parent_id, action
 FROM (
-    SELECT {own_id} AS internal_id, s.row_no, {parent_id} AS parent_id,
-        CASE
-            WHEN ({violation}) IS NOT NULL THEN NULL
-            WHEN {parent_is_missing} THEN NULL
-            WHEN {is_new} THEN 'insert'
-            WHEN p.source_version > %(version)s THEN 'stale'
-            WHEN {same_values} THEN 'unchanged'
-            ELSE 'update'
-        END AS action
+    SELECT s.hashed_id, s.row_no, {hashed_parent_id} AS parent_id, {action} AS action
     FROM {staging} s
-    {id_joins}
-    LEFT JOIN {production} p ON p.{id} = {own_id}
+    {own_row}
     WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
-        AND s.row_no BETWEEN %(first_row)s AND %(last_row)s
+        AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
 ) classified
-ORDER BY internal_id
+WHERE action <> %(expected)s
 
--- name: has_shared_ids
--- Whether any id stands more than once: copies of a key, merged keys, or a collision.
-SELECT EXISTS (
-    SELECT 1 FROM {delivered} WHERE load_id = %(load_id)s AND fence = %(fence)s
-    GROUP BY internal_id HAVING COUNT(*) > 1
-)
+-- name: classify_all
+-- The same where nothing is expected: keys may have other ids than their hashes, or one together.
+INSERT INTO {plan} (load_id, fence, hashed_id, row_no, internal_id, parent_id, action)
+SELECT %(load_id)s, %(fence)s, s.hashed_id, s.row_no, {any_own_id}, {any_parent_id}, {any_action}
+FROM {staging} s
+{any_row}
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
+    AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
 
 -- name: refuse_copies
 -- Every copy of a key that stands more than once, whatever else is wrong with one of them.
 UPDATE (
-    SELECT d.internal_id, d.row_no, COUNT(*) OVER (PARTITION BY d.internal_id, s.{key}) AS copies
+    SELECT s.hashed_id, s.row_no, COUNT(*) OVER (PARTITION BY s.hashed_id, s.{key}) AS copies
     FROM (
-        SELECT internal_id FROM {delivered} WHERE load_id = %(load_id)s AND fence = %(fence)s
-        GROUP BY internal_id HAVING COUNT(*) > 1
+        SELECT hashed_id FROM {staging} WHERE load_id = %(load_id)s AND run = %(staged_run)s
+        GROUP BY hashed_id HAVING COUNT(*) > 1
     ) shared
-    STRAIGHT_JOIN {delivered} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-        AND d.internal_id = shared.internal_id
     STRAIGHT_JOIN {staging} s ON s.load_id = %(load_id)s AND s.run = %(staged_run)s
-        AND s.row_no = d.row_no
+        AND s.hashed_id = shared.hashed_id
 ) copy
-STRAIGHT_JOIN {delivered} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-    AND d.internal_id = copy.internal_id AND d.row_no = copy.row_no
-SET d.action = NULL
+STRAIGHT_JOIN {plan} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
+    AND d.hashed_id = copy.hashed_id AND d.row_no = copy.row_no
+SET d.action = 'reject'
 WHERE copy.copies > 1
 
 -- name: count_actions
--- How many rows there are of each action; no action is a reject.
-SELECT action, COUNT(*) AS row_count FROM {delivered}
+-- How many planned rows there are of each action.
+SELECT action, COUNT(*) AS row_count FROM {plan}
 WHERE load_id = %(load_id)s AND fence = %(fence)s GROUP BY action
 
 -- name: contested_ids
 -- New keys whose id production or the table of collisions gave to another key, or that share it.
 SELECT s.row_no, s.{key} AS source_key, contested.internal_id, contested.is_taken
 FROM (
-    SELECT row_no, MAX(internal_id) AS internal_id, MAX(is_taken) AS is_taken
+    SELECT hashed_id, row_no, MAX(internal_id) AS internal_id, MAX(is_taken) AS is_taken
     FROM (
-        SELECT d.row_no, d.internal_id, TRUE AS is_taken
-        FROM {delivered} d STRAIGHT_JOIN {production} p ON p.{id} = d.internal_id
+        SELECT d.hashed_id, d.row_no, d.internal_id, TRUE AS is_taken
+        FROM {plan} d STRAIGHT_JOIN {production} p ON p.{id} = d.internal_id
         WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action = 'insert'
         UNION ALL
-        SELECT d.row_no, d.internal_id, TRUE
-        FROM identity_collision c
-        STRAIGHT_JOIN {delivered} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-            AND d.internal_id = c.internal_id
+        SELECT d.hashed_id, d.row_no, d.internal_id, TRUE
+        FROM {plan} d
+        STRAIGHT_JOIN identity_collision c
+            ON c.entity = '{entity}' AND c.internal_id = d.internal_id
         STRAIGHT_JOIN {staging} s ON s.load_id = %(load_id)s AND s.run = %(staged_run)s
-            AND s.row_no = d.row_no
-        WHERE c.entity = '{entity}' AND d.action = 'insert'
+            AND s.hashed_id = d.hashed_id AND s.row_no = d.row_no
+        WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action = 'insert'
             AND (c.source_system <> %(source_system)s OR c.source_key <> s.{key})
         UNION ALL
-        SELECT d.row_no, d.internal_id, FALSE
+        SELECT hashed_id, row_no, internal_id, FALSE
         FROM (
-            SELECT internal_id FROM {delivered}
-            WHERE load_id = %(load_id)s AND fence = %(fence)s AND action = 'insert'
-            GROUP BY internal_id HAVING COUNT(*) > 1
-        ) shared
-        STRAIGHT_JOIN {delivered} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-            AND d.internal_id = shared.internal_id
-        WHERE d.action = 'insert'
+            SELECT hashed_id, row_no, internal_id, COUNT(*) OVER (PARTITION BY internal_id) AS keys_of_id
+            FROM {plan} WHERE load_id = %(load_id)s AND fence = %(fence)s AND action = 'insert'
+        ) planned
+        WHERE keys_of_id > 1
     ) reasons
-    GROUP BY row_no
+    GROUP BY hashed_id, row_no
 ) contested
 STRAIGHT_JOIN {staging} s ON s.load_id = %(load_id)s AND s.run = %(staged_run)s
-    AND s.row_no = contested.row_no
+    AND s.hashed_id = contested.hashed_id AND s.row_no = contested.row_no
 
 -- name: is_id_taken
 -- Whether any key of any partner has this id, or is about to get it.
@@ -109,7 +108,7 @@ SELECT EXISTS (SELECT 1 FROM {production} WHERE {id} = %(internal_id)s)
         WHERE entity = '{entity}' AND internal_id = %(internal_id)s
     )
     OR EXISTS (
-        SELECT 1 FROM {delivered}
+        SELECT 1 FROM {plan}
         WHERE load_id = %(load_id)s AND fence = %(fence)s AND internal_id = %(internal_id)s
     )
 
@@ -131,37 +130,41 @@ VALUES ('{entity}', %(source_system)s, %(source_key)s, %(internal_id)s)
 
 -- name: give_other_id
 -- The same for the row that brought the key.
-UPDATE {delivered} SET internal_id = %(internal_id)s
+UPDATE {plan} SET internal_id = %(internal_id)s
 WHERE load_id = %(load_id)s AND fence = %(fence)s AND internal_id = %(contested_id)s
     AND row_no = %(row_no)s
 
 -- name: yield_to_newer_load
 -- For a late load: rows that a newer applied load has delivered, be it without a change.
-UPDATE {delivered} d STRAIGHT_JOIN {delivered} newer
-    ON newer.load_id = %(newer_load)s AND newer.fence = %(newer_fence)s
-    AND newer.internal_id = d.internal_id
+UPDATE {plan} d
+STRAIGHT_JOIN {staging} n ON n.load_id = %(newer_load)s AND n.run = %(newer_run)s
+    AND n.hashed_id = d.internal_id
+LEFT JOIN {plan} nd ON nd.load_id = %(newer_load)s AND nd.fence = %(newer_fence)s
+    AND nd.hashed_id = n.hashed_id AND nd.row_no = n.row_no
 SET d.action = 'stale'
 WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action IN ('update', 'unchanged')
+    AND (nd.row_no IS NULL OR (nd.action <> 'reject' AND nd.internal_id = n.hashed_id))
+
+-- name: yield_to_newer_ids
+-- The same for what the newer load delivered under another id than the key's hash.
+UPDATE {plan} d STRAIGHT_JOIN {plan} nd
+    ON nd.load_id = %(newer_load)s AND nd.fence = %(newer_fence)s
+    AND nd.internal_id = d.internal_id
+SET d.action = 'stale'
+WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action IN ('update', 'unchanged')
+    AND nd.internal_id <> nd.hashed_id AND nd.action <> 'reject'
 
 -- name: yield_to_survivor
 -- Of merged keys in one drop only one writes the row: the one that the id was made of, if there.
 UPDATE (
-    SELECT d.internal_id, d.row_no,
+    SELECT hashed_id, row_no,
         ROW_NUMBER() OVER (
-            PARTITION BY d.internal_id ORDER BY {hashed_id} = d.internal_id DESC, d.row_no
+            PARTITION BY internal_id ORDER BY hashed_id = internal_id DESC, row_no
         ) AS place
-    FROM (
-        SELECT internal_id FROM {delivered}
-        WHERE load_id = %(load_id)s AND fence = %(fence)s AND action IS NOT NULL
-        GROUP BY internal_id HAVING COUNT(*) > 1
-    ) shared
-    STRAIGHT_JOIN {delivered} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-        AND d.internal_id = shared.internal_id
-    STRAIGHT_JOIN {staging} s ON s.load_id = %(load_id)s AND s.run = %(staged_run)s
-        AND s.row_no = d.row_no
-    WHERE d.action IS NOT NULL
+    FROM {plan}
+    WHERE load_id = %(load_id)s AND fence = %(fence)s AND action <> 'reject'
 ) merged
-STRAIGHT_JOIN {delivered} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-    AND d.internal_id = merged.internal_id AND d.row_no = merged.row_no
+STRAIGHT_JOIN {plan} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
+    AND d.hashed_id = merged.hashed_id AND d.row_no = merged.row_no
 SET d.action = 'unchanged'
 WHERE merged.place > 1 AND d.action = 'update'

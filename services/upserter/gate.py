@@ -1,5 +1,6 @@
 """Whose turn it is: one upsert at a time for each source_system, and older loads first."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,19 +22,47 @@ class PlanOutdated(Exception):  # noqa: N818 - a fact about the plan, not an err
     """Another upsert committed since the plan was made; it has to be made again."""
 
 
-async def read_epoch(database: Database, attempt: Attempt) -> int:
-    """What a plan made from now on rests on: the upserts of the source_system that committed."""
-    epoch: int | None = await database.fetch_value(_SQL["read_epoch"], attempt.keys())
-    if epoch is None:
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """What a plan that is made from now on rests on.
+
+    Attributes:
+        epoch: the upserts of the source_system that committed.
+        has_other_ids: whether any of its keys has another id than its hash.
+    """
+
+    epoch: int
+    has_other_ids: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewerLoad:
+    """A newer load of the source_system that was applied already.
+
+    Attributes:
+        load_id: the load.
+        run: the run whose staging rows were applied.
+        fence: the fence of the upsert that did, and so of its plan.
+    """
+
+    load_id: str
+    run: int
+    fence: int
+
+
+async def read_state(database: Database, attempt: Attempt) -> GateState:
+    """The gate as it stands; it is made for a source_system that comes for the first time."""
+    row = await database.fetch_one(_SQL["read_state"], attempt.keys())
+    if row is None:
         await database.execute(_SQL["add_gate"], attempt.keys())
-        return await read_epoch(database, attempt)
-    return epoch
+        return await read_state(database, attempt)
+    return GateState(row["epoch"], bool(row["has_other_ids"]))
 
 
-async def newer_applied(database: Database, attempt: Attempt) -> dict[str, int]:
-    """The newer loads of the source_system that were applied already, each with its fence."""
+async def newer_applied(database: Database, attempt: Attempt) -> list[NewerLoad]:
+    """The newer loads of the source_system that were applied already, oldest first."""
     rows = await database.fetch_all(_SQL["newer_applied"], attempt.keys())
-    return {row["load_id"]: row["applied_fence"] for row in rows}
+    return [NewerLoad(**row) for row in rows]
 
 
 async def let_older_go_first(

@@ -1,8 +1,12 @@
 -- Whose turn it is: one upsert at a time for each source_system, older loads first.
 
--- name: read_epoch
--- How many upserts of this source_system have committed; what is worked out now rests on it.
-SELECT epoch FROM source_gate WHERE source_system = %(source_system)s
+-- name: read_state
+-- How many upserts of this source_system have committed, and whether any of its keys was merged or
+-- has met a collision; what is worked out now rests on both.
+SELECT epoch, has_merged_keys OR EXISTS (
+    SELECT 1 FROM identity_collision c WHERE c.source_system = %(source_system)s
+) AS has_other_ids
+FROM source_gate WHERE source_system = %(source_system)s
 
 -- name: add_gate
 -- The gate of a source_system that comes for the first time.
@@ -26,6 +30,6 @@ ORDER BY live_version LIMIT 1
 -- name: newer_applied
 -- The loads that this one comes too late for. They are read here and bound later, for a joined
 -- UPDATE would lock their ledger rows against their own workers.
-SELECT load_id, applied_fence FROM load_ledger
+SELECT load_id, applied_staged_run AS run, applied_fence AS fence FROM load_ledger
 WHERE source_system = %(source_system)s AND version > %(version)s AND applied_fence IS NOT NULL
 ORDER BY version

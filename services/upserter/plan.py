@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from services.upserter.identity import ID_BITS, hashed_id_sql
 from shared.contracts.model import Contract, Entity
 from shared.contracts.row_rules import typed_sql, violation_sql
 from shared.contracts.tables import Names
+from shared.identity import ID_BITS
 from shared.mysql.queries import load_fragments, load_queries
 from shared.mysql.quoting import quoted
 
@@ -21,7 +21,7 @@ _TEMPLATES: Final = {
     for name, template in load_queries("services.upserter", file_name).items()
 }
 _FRAGMENTS: Final = load_fragments("services.upserter", "fragments.sql")
-_OF_CROSSWALKS_ONLY: Final = frozenset({"insert_keys", "move_first_seen"})
+_OF_CROSSWALKS_ONLY: Final = frozenset({"insert_keys", "insert_expected_keys", "move_first_seen"})
 # A field with one of these is quoted, as `encode_record` does it; no staged text holds a NUL.
 _NEEDS_QUOTES_SQL: Final = "_utf8mb4 0x" + b'[",\x01-\x1f\x7f]'.hex()
 
@@ -62,31 +62,34 @@ def _parts(contract: Contract, entity: Entity, id_bits: int) -> dict[str, str]:
         "key": quoted(entity.key),
         "id": quoted(entity.id_column),
         "staging": quoted(names.staging),
-        "delivered": quoted(names.delivered),
+        "plan": quoted(names.plan),
         "crosswalk_keys": quoted(names.crosswalk_keys),
         "production": quoted(names.production),
         "violation": violation_sql(entity, "s"),
-        "hashed_id": _hashed_id(entity, entity.key, id_bits),
+        "own_hash": _id_of_hash("s.hashed_id", id_bits),
         "raw": _raw(entity),
     }
-    parts |= _own_id_parts(entity, parts) | _parent_parts(contract, entity, id_bits)
-    parts["id_joins"] = "\n".join(filter(None, (parts["own_joins"], parts["parent_joins"])))
+    parts |= _parent_parts(contract, entity, id_bits)
+    parts |= _own_parts(entity, parts)
+    parts["expected_rows"] = _FRAGMENTS["expected_rows"].format_map(parts)
     return parts | _column_parts(contract, entity, parts)
 
 
-def _own_id_parts(entity: Entity, parts: Mapping[str, str]) -> dict[str, str]:
+def _own_parts(entity: Entity, parts: Mapping[str, str]) -> dict[str, str]:
+    """A row's own id and row: where every id is a hash, and where any key may have another."""
     collision = _FRAGMENTS["collision_of_row"].format_map(parts)
-    if not entity.has_children:
-        return {
-            "own_joins": collision,
-            "own_id": f"COALESCE(c.internal_id, {parts['hashed_id']})",
-            "is_new": _FRAGMENTS["is_new_leaf"].format_map(parts),
-        }
-    crosswalk = _FRAGMENTS["crosswalk_of_row"].format_map(parts)
+    crosswalk = _FRAGMENTS["crosswalk_of_row"].format_map(parts) if entity.has_children else ""
+    in_crosswalk = "k.internal_id, " if entity.has_children else ""
+    any_own_id = f"COALESCE({in_crosswalk}c.internal_id, {parts['own_hash']})"
+    found_by = _FRAGMENTS["production_of_row"]
+    own_row = found_by.format_map({**parts, "row_id": parts["own_hash"]})
+    any_row = found_by.format_map({**parts, "row_id": any_own_id})
+    is_new = _FRAGMENTS["is_new_in_crosswalk" if entity.has_children else "is_new_leaf"]
     return {
-        "own_joins": f"{crosswalk}\n{collision}",
-        "own_id": f"COALESCE(k.internal_id, c.internal_id, {parts['hashed_id']})",
-        "is_new": _FRAGMENTS["is_new_in_crosswalk"].format_map(parts),
+        "any_own_id": any_own_id,
+        "own_row": _lines(crosswalk, own_row),
+        "any_row": _lines(crosswalk, collision, parts["any_parent"], any_row),
+        "is_new": is_new.format_map(parts),
     }
 
 
@@ -94,8 +97,9 @@ def _parent_parts(contract: Contract, entity: Entity, id_bits: int) -> dict[str,
     parent = contract.parent_of(entity)
     if parent is None:
         return {
-            "parent_joins": "",
-            "parent_id": "NULL",
+            "any_parent": "",
+            "any_parent_id": "NULL",
+            "hashed_parent_id": "NULL",
             "parent_is_missing": "FALSE",
             "parent_was_refused": "FALSE",
         }
@@ -104,23 +108,16 @@ def _parent_parts(contract: Contract, entity: Entity, id_bits: int) -> dict[str,
         "parent": parent.name,
         "parent_key": quoted(parent.key),
         "parent_staging": quoted(names.staging),
-        "parent_delivered": quoted(names.delivered),
+        "parent_plan": quoted(names.plan),
         "parent_crosswalk_keys": quoted(names.crosswalk_keys),
     }
-    hashed = _hashed_id(parent, parent.key, id_bits)
-    parent_id = f"COALESCE(pk.internal_id, pc.internal_id, {hashed})"
-    in_drop = _FRAGMENTS["parent_in_drop"]
-    accepted = in_drop.format_map(
-        parts | {"parent_id": parent_id, "accepted_or_refused": "NOT NULL"}
-    )
-    refused = in_drop.format_map(
-        parts | {"parent_id": "d.parent_id", "accepted_or_refused": "NULL"}
-    )
+    hashed = _id_of_hash("s.hashed_parent_id", id_bits)
     return {
-        "parent_joins": _FRAGMENTS["ids_of_parent"].format_map(parts),
-        "parent_id": parent_id,
-        "parent_is_missing": f"pk.internal_id IS NULL AND NOT EXISTS ({accepted})",
-        "parent_was_refused": f"EXISTS ({refused})",
+        "any_parent": _FRAGMENTS["ids_of_parent"].format_map(parts),
+        "any_parent_id": f"COALESCE(pk.internal_id, pc.internal_id, {hashed})",
+        "hashed_parent_id": hashed,
+        "parent_is_missing": _FRAGMENTS["parent_is_missing"].format_map(parts),
+        "parent_was_refused": _FRAGMENTS["parent_was_refused"].format_map(parts),
     }
 
 
@@ -132,22 +129,39 @@ def _column_parts(contract: Contract, entity: Entity, parts: Mapping[str, str]) 
     same = [f"p.{quoted(name)} <=> {value}" for name, value in typed.items()]
     if not entity.has_children:
         values = {entity.key: f"s.{quoted(entity.key)}"} | values
+    ids, planned_ids, expected_ids = [entity.id_column], ["d.internal_id"], [parts["own_hash"]]
     assigned = dict(typed)
+    parent_column = None if parent is None else f"p.{quoted(parent.id_column)}"
     if parent is not None:
-        values = {parent.id_column: "d.parent_id"} | values
+        ids.append(parent.id_column)
+        planned_ids.append("d.parent_id")
+        expected_ids.append(parts["hashed_parent_id"])
         assigned = {parent.id_column: "d.parent_id"} | assigned
-        same.insert(0, f"p.{quoted(parent.id_column)} = {parts['parent_id']}")
-    values = {entity.id_column: "d.internal_id"} | values
+    same_values = " AND ".join(same) or "TRUE"
     return {
-        "columns": ", ".join(map(quoted, values)),
-        "values": ", ".join(values.values()),
+        "columns": ", ".join(map(quoted, (*ids, *values))),
+        "planned_values": ", ".join((*planned_ids, *values.values())),
+        "expected_values": ", ".join((*expected_ids, *values.values())),
         "assignments": ", ".join(f"p.{quoted(name)} = {value}" for name, value in assigned.items()),
-        "same_values": " AND ".join(same),
+        "action": _action(parts, same_values, parent_column, parts["hashed_parent_id"]),
+        "any_action": _action(parts, same_values, parent_column, parts["any_parent_id"]),
     }
 
 
-def _hashed_id(entity: Entity, key_column: str, id_bits: int) -> str:
-    return hashed_id_sql(entity.name, f"COALESCE(s.{quoted(key_column)}, '')", bits=id_bits)
+def _action(
+    parts: Mapping[str, str], same_values: str, parent_column: str | None, parent_id: str
+) -> str:
+    same_parent = "TRUE" if parent_column is None else f"({parent_column} = {parent_id})"
+    compared = {"same_values": same_values, "same_parent": same_parent}
+    return _FRAGMENTS["action"].format_map({**parts, **compared})
+
+
+def _id_of_hash(column: str, id_bits: int) -> str:
+    return column if id_bits == ID_BITS else f"({column} >> {ID_BITS - id_bits})"
+
+
+def _lines(*parts: str) -> str:
+    return "\n".join(filter(None, parts))
 
 
 def _raw(entity: Entity) -> str:

@@ -1,4 +1,4 @@
--- The rows that are refused: told with their reason, then taken out of the work rows.
+-- The rows that are refused, each told with its reason.
 -- {...} come from the contract.
 
 -- name: forget_rejects
@@ -8,15 +8,15 @@ DELETE FROM load_reject WHERE load_id = %(load_id)s AND run = %(run)s
 -- name: refused_rows
 -- The first refused rows of a file, each with all that its code and message follow from.
 WITH refused AS (
-    SELECT d.row_no, d.internal_id, ({violation}) AS violation,
+    SELECT d.row_no, ({violation}) AS violation,
         {parent_was_refused} AS parent_was_refused,
         COUNT(*) OVER same_key AS copies,
         MIN(d.row_no) OVER same_key AS first_copy,
         ROW_NUMBER() OVER (same_key ORDER BY d.row_no) AS place
-    FROM {delivered} d STRAIGHT_JOIN {staging} s
-        ON s.load_id = %(load_id)s AND s.run = %(staged_run)s AND s.row_no = d.row_no
-    WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action IS NULL
-    WINDOW same_key AS (PARTITION BY d.internal_id, s.{key})
+    FROM {plan} d STRAIGHT_JOIN {staging} s ON s.load_id = %(load_id)s
+        AND s.run = %(staged_run)s AND s.hashed_id = d.hashed_id AND s.row_no = d.row_no
+    WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action = 'reject'
+    WINDOW same_key AS (PARTITION BY d.hashed_id, s.{key})
 ), copied AS (
     SELECT first_copy, GROUP_CONCAT(row_no ORDER BY row_no) AS row_numbers
     FROM refused WHERE copies > 1 AND place <= %(most_copies)s GROUP BY first_copy
@@ -34,15 +34,13 @@ VALUES (%(load_id)s, %(run)s, %(entity)s, %(row_no)s, %(source_key)s, %(code)s, 
 
 -- name: quote_rejects
 -- The rows' own text, copied within the database: the key, and the fields as one CSV record.
-UPDATE load_reject r JOIN {staging} s
-    ON s.load_id = r.load_id AND s.run = %(staged_run)s AND s.row_no = r.row_no
+UPDATE {plan} d
+STRAIGHT_JOIN load_reject r ON r.load_id = %(load_id)s AND r.run = %(run)s
+    AND r.entity = '{entity}' AND r.row_no = d.row_no
+STRAIGHT_JOIN {staging} s ON s.load_id = %(load_id)s AND s.run = %(staged_run)s
+    AND s.hashed_id = d.hashed_id AND s.row_no = d.row_no
 SET r.source_key = COALESCE(s.{key}, ''), r.raw = {raw}
-WHERE r.load_id = %(load_id)s AND r.run = %(run)s AND r.entity = '{entity}'
-
--- name: drop_refused
--- From here on `delivered` holds accepted rows only.
-DELETE FROM {delivered}
-WHERE load_id = %(load_id)s AND fence = %(fence)s AND action IS NULL
+WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action = 'reject'
 
 -- name: record_refused_load
 -- What a load that was refused for its rejects brought; what would have been done is not known.

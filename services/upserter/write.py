@@ -21,9 +21,10 @@ async def write(
     for plan in plans:
         counts = prepared.counts[plan.entity.name]
         if counts.inserted:
+            which = "expected_" if prepared.expected[plan.entity.name] == "insert" else ""
             if plan.entity.has_children:
-                await database.execute(plan.sql["insert_keys"], attempt.keys())
-            inserted = await database.execute(plan.sql["insert_rows"], attempt.keys())
+                await database.execute(plan.sql[f"insert_{which}keys"], attempt.keys())
+            inserted = await database.execute(plan.sql[f"insert_{which}rows"], attempt.keys())
             _expect(plan, inserted, counts.inserted, "rows were inserted")
         if counts.updated:
             updated = await database.execute(plan.sql["update_rows"], attempt.keys())
@@ -46,7 +47,11 @@ async def assert_reconciled(
         counts = prepared.counts[plan.entity.name]
         if not counts.add_up:
             raise _mismatch(plan, f"the outcomes of {counts.staged} staged rows are {counts}")
-        standing = await database.fetch_value(plan.sql["count_standing"], attempt.keys())
+        standing = await database.fetch_value(plan.sql["count_planned"], attempt.keys())
+        expected = prepared.expected[plan.entity.name]
+        if expected is not None:
+            others = attempt.keys(expected=expected)
+            standing += await database.fetch_value(plan.sql["count_expected"], others)
         _expect(plan, standing, counts.accepted, "accepted rows stand in production")
 
 

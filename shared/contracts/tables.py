@@ -1,8 +1,12 @@
-"""The tables of each entity, rendered from the contract: staging, delivered, crosswalk, production.
+"""The tables of each entity, rendered from the contract: staging, plan, crosswalk, production.
 
-`delivered_*` holds, for each attempt of an upsert, which internal ids the load delivered and what
-was to be done with each. The rows of the attempt that committed stay: they tell a late load which
-rows a newer load has delivered without changing them, and the crosswalk where a key was last seen.
+All four lie in the order of the keys' hashes, which are the ids of production: whatever brings two
+of them together reads both from one end to the other.
+
+Staging rows stay after their load was applied: they tell a late load which rows a newer load has
+delivered without changing them, and the crosswalk where a key was last seen. `plan_*` holds, for
+each attempt of an upsert, the rows with which something else is done than with most; those that
+were rejected are told apart by it.
 """
 
 from collections.abc import Iterable
@@ -22,7 +26,7 @@ class Names:
     """The table names of one entity."""
 
     staging: str
-    delivered: str
+    plan: str
     crosswalk: str
     crosswalk_keys: str
     production: str
@@ -33,7 +37,7 @@ class Names:
         name = entity.name
         return cls(
             staging=f"staging_{name}",
-            delivered=f"delivered_{name}",
+            plan=f"plan_{name}",
             crosswalk=f"crosswalk_{name}",
             crosswalk_keys=f"crosswalk_keys_{name}",
             production=name,
@@ -46,7 +50,7 @@ def table_statements(contract: Contract) -> dict[str, str]:
     for entity in contract.entities:
         names = Names.of(entity)
         statements[names.staging] = _staging(entity)
-        statements[names.delivered] = _delivered(entity)
+        statements[names.plan] = _plan(entity)
         statements[names.production] = _production(entity, contract.parent_of(entity))
         if entity.has_children:
             statements[names.crosswalk_keys] = _crosswalk_keys(entity)
@@ -83,23 +87,33 @@ def _table(name: str, lines: Iterable[str]) -> str:
     return f"CREATE TABLE {quoted(name)} (\n    {body}\n) {OPTIONS}"
 
 
+def staging_head(entity: Entity) -> tuple[str, ...]:
+    """The columns of a staged row that stand before those of its file."""
+    hashes = ("hashed_id",) if entity.parent is None else ("hashed_id", "hashed_parent_id")
+    return ("row_no", *hashes)
+
+
 def _staging(entity: Entity) -> str:
     columns = [f"{quoted(column.name)} MEDIUMTEXT NULL" for column in entity.columns]
+    _, *hashes = staging_head(entity)
     head = [f"load_id {_LOAD_ID}", "run INT UNSIGNED NOT NULL", "row_no BIGINT UNSIGNED NOT NULL"]
-    return _table(Names.of(entity).staging, [*head, *columns, "PRIMARY KEY (load_id, run, row_no)"])
+    head += [f"{name} BIGINT NOT NULL" for name in hashes]
+    key = "PRIMARY KEY (load_id, run, hashed_id, row_no)"
+    return _table(Names.of(entity).staging, [*head, *columns, key])
 
 
-def _delivered(entity: Entity) -> str:
+def _plan(entity: Entity) -> str:
     return _table(
-        Names.of(entity).delivered,
+        Names.of(entity).plan,
         [
             f"load_id {_LOAD_ID}",
             "fence BIGINT UNSIGNED NOT NULL",
-            "internal_id BIGINT NOT NULL",
+            "hashed_id BIGINT NOT NULL",
             "row_no BIGINT UNSIGNED NOT NULL",
+            "internal_id BIGINT NOT NULL",
             "parent_id BIGINT NULL",
-            "action ENUM('insert', 'update', 'unchanged', 'stale') NULL",
-            "PRIMARY KEY (load_id, fence, internal_id, row_no)",
+            "action ENUM('insert', 'update', 'unchanged', 'stale', 'reject') NOT NULL",
+            "PRIMARY KEY (load_id, fence, hashed_id, row_no)",
         ],
     )
 
@@ -132,12 +146,12 @@ def _crosswalk_keys(entity: Entity) -> str:
     return _table(
         Names.of(entity).crosswalk_keys,
         [
+            "hashed_id BIGINT NOT NULL",
             f"source_system {_SOURCE_SYSTEM}",
             f"source_key {key}",
             "internal_id BIGINT NOT NULL",
             f"first_seen_load_id {_LOAD_ID}",
-            "PRIMARY KEY (source_system, source_key)",
-            "KEY by_internal_id (internal_id)",
+            "PRIMARY KEY (hashed_id, source_system, source_key)",
         ],
     )
 
@@ -146,8 +160,12 @@ def _crosswalk_view(entity: Entity) -> str:
     names = Names.of(entity)
     return f"""CREATE SQL SECURITY INVOKER VIEW {quoted(names.crosswalk)} AS
 SELECT k.source_system, k.source_key, k.internal_id, k.first_seen_load_id,
-    (SELECT l.load_id FROM load_ledger l JOIN {quoted(names.delivered)} d
-        ON d.load_id = l.load_id AND d.fence = l.applied_fence AND d.internal_id = k.internal_id
+    (SELECT l.load_id FROM load_ledger l JOIN {quoted(names.staging)} s
+        ON s.load_id = l.load_id AND s.run = l.applied_staged_run AND s.hashed_id = k.hashed_id
+            AND s.{quoted(entity.key)} = k.source_key
      WHERE l.source_system = k.source_system AND l.applied_fence IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM {quoted(names.plan)} d
+            WHERE d.load_id = l.load_id AND d.fence = l.applied_fence
+                AND d.hashed_id = s.hashed_id AND d.row_no = s.row_no AND d.action = 'reject')
      ORDER BY l.version DESC LIMIT 1) AS last_seen_load_id
 FROM {quoted(names.crosswalk_keys)} k"""  # noqa: S608 - names of the contract

@@ -2,7 +2,12 @@
 
 from shared.csv_records.dialect import MAX_FIELD_BYTES
 from shared.csv_records.reader import RecordReader
-from shared.csv_records.record import canonical_lines, encode_record, fields_of
+from shared.csv_records.record import (
+    canonical_lines,
+    encode_record,
+    fields_of,
+    leading_fields,
+)
 from shared.csv_records.totals import ControlTotals
 
 __all__ = [
@@ -12,4 +17,5 @@ __all__ = [
     "canonical_lines",
     "encode_record",
     "fields_of",
+    "leading_fields",
 ]

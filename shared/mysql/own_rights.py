@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from shared.mysql.connect import Database
 from shared.mysql.queries import load_queries
+from shared.mysql.quoting import quoted
 from shared.mysql.rights import Right, accounts, rights_of
 
 SQL = load_queries("shared.mysql", "own_rights.sql")
@@ -62,7 +63,7 @@ def may_delete(grants: Iterable[str], database: str, table: str) -> bool:
     matches = filter(None, map(_GRANT.match, grants))
     return any(
         {"DELETE", "ALL PRIVILEGES"} & set(grant["verbs"].split(", "))
-        and grant["table"] in {"*", f"`{table}`"}
+        and grant["table"] in {"*", quoted(table)}
         and (grant["database"] == "*" or _is_like(database, grant["database"][1:-1]))
         for grant in matches
     )

@@ -13,7 +13,6 @@ import pymysql
 
 from crossdock.pipeline import Ending, run_arrival
 from services.stager.stage import STAGE as STAGER
-from services.upserter.identity import hashed_id
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Message
@@ -21,6 +20,7 @@ from shared.clock import now
 from shared.errors import TransientFault
 from shared.events import Event, Topic
 from shared.gcs_notification import Arrival
+from shared.identity import hashed_id
 from shared.ledger.delivery import Delivery
 from shared.ledger.lease import Claim
 from shared.mysql.connect import connect

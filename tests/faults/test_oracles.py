@@ -56,7 +56,7 @@ BENT = {
         "UPDATE customers SET last_name = 'null' WHERE last_name = 'NULL'",
         "DELETE FROM line_items LIMIT 1",
         "UPDATE crosswalk_keys_customers SET first_seen_load_id = 'load-2' LIMIT 1",
-        "UPDATE load_ledger SET applied_fence = 9 WHERE load_id = 'load-2'",
+        "UPDATE load_ledger SET applied_staged_run = 9 WHERE load_id = 'load-2'",
     ],
     "contract_columns_in_created_at_order": [
         "UPDATE customers SET city = 'Rye' WHERE city = 'Ely'",

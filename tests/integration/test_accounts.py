@@ -18,7 +18,7 @@ from tests.accounts import Accounts, open_accounts
 ENTITIES = ["customers", "vehicles", "invoices", "line_items"]
 PARENTS = ENTITIES[:3]
 STAGING = [f"staging_{name}" for name in ENTITIES]
-DELIVERED = [f"delivered_{name}" for name in ENTITIES]
+PLANS = [f"plan_{name}" for name in ENTITIES]
 CROSSWALK_KEYS = [f"crosswalk_keys_{name}" for name in PARENTS]
 CROSSWALKS = [f"crosswalk_{name}" for name in PARENTS]
 LEDGER = [
@@ -26,7 +26,7 @@ LEDGER = [
     *("load_reject", "load_report", "outbox", "notification", "source_gate"),
     *("identity_collision", "dead_letter"),
 ]
-EVERY_TABLE = [*LEDGER, *STAGING, *DELIVERED, *CROSSWALK_KEYS, *CROSSWALKS, *ENTITIES]
+EVERY_TABLE = [*LEDGER, *STAGING, *PLANS, *CROSSWALK_KEYS, *CROSSWALKS, *ENTITIES]
 # Table: what may be done with it, where there are brackets only with these columns. A name in
 # brackets before the colon stands for a table of each entity, and {id} for the entity's id.
 A_STAGE = """
@@ -62,7 +62,7 @@ load_reject: SELECT, INSERT, UPDATE (source_key raw), DELETE
 source_gate: SELECT, INSERT, UPDATE (epoch)
 identity_collision: SELECT, INSERT, DELETE
 [staging]: SELECT
-[delivered]: SELECT, INSERT, UPDATE, DELETE
+[plan]: SELECT, INSERT, UPDATE, DELETE
 [crosswalk_keys]: SELECT, INSERT, UPDATE (internal_id first_seen_load_id)
 [production]: SELECT, INSERT, UPDATE
 """
@@ -74,7 +74,8 @@ load_count: SELECT
 load_reject: SELECT
 load_report: SELECT, INSERT, UPDATE (report reported_at)
 notification: SELECT, INSERT, UPDATE (attempts next_attempt_at last_error delivered_at)
-[delivered]: SELECT (load_id fence internal_id)
+[staging]: SELECT (load_id run hashed_id row_no)
+[plan]: SELECT (load_id fence hashed_id row_no internal_id action)
 [production]: SELECT ({id})
 """
 A_READER = "\n".join(f"{table}: SELECT" for table in EVERY_TABLE)
@@ -88,7 +89,7 @@ GRANTED = {
 }
 OF_EACH_ENTITY = {
     "[staging]": STAGING,
-    "[delivered]": DELIVERED,
+    "[plan]": PLANS,
     "[crosswalk_keys]": CROSSWALK_KEYS,
     "[production]": ENTITIES,
 }

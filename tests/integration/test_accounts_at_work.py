@@ -85,7 +85,7 @@ async def test_a_service_under_its_own_account_is_ready(accounts: Accounts, stag
         ("stager", "UPDATE (published_at) ON outbox", "UPDATE (published_at) on outbox"),
         ("stager", "DELETE ON staging_vehicles", "DELETE on staging_vehicles"),
         ("upserter", "SELECT ON schema_migration", "SELECT on schema_migration"),
-        ("upserter", "ALL ON delivered_invoices", "SELECT on delivered_invoices, INSERT on"),
+        ("upserter", "ALL ON plan_invoices", "SELECT on plan_invoices, INSERT on"),
         ("reporter", "EXECUTE ON PROCEDURE end_worker", "EXECUTE on end_worker"),
         ("operator", "INSERT ON invoices", "INSERT on invoices"),
     ],

@@ -79,7 +79,7 @@ async def test_a_load_without_its_staging_rows_is_whole_again_after_a_replay_fro
     for name in HEADERS:
         deleting = statement.replace("staging_line_items", f"staging_{name}")
         assert await database.execute(deleting) == 3
-    assert await content(database) == before
+    assert await content(database) != before
 
     await replay(parts, Topic.VALIDATED, drop.load_id)
     told = await report(database, drop.load_id)

@@ -21,9 +21,11 @@ def columns_on_the_page() -> dict[str, list[str]]:
 
 
 def columns_for(name_on_the_page: str, table_name: str) -> list[str]:
-    if not name_on_the_page.startswith("the file's "):
+    if not name_on_the_page.startswith(("the file's ", "hashed_parent_id")):
         return [name_on_the_page]
     entity = V1.entity(table_name.removeprefix("staging_"))
+    if name_on_the_page == "hashed_parent_id":
+        return [] if entity.parent is None else [name_on_the_page]
     if name_on_the_page == "the file's columns":
         return list(entity.header)
     return [one.name for one in entity.value_columns]

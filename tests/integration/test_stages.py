@@ -53,12 +53,12 @@ async def test_a_restart_of_the_stager_begins_its_run_anew(
     drop.write(bucket_dir)
     await validated(parts, drop)
     await database.execute(
-        "INSERT INTO staging_customers (load_id, run, row_no, source_customer_id) "
-        "VALUES ('load-1', 1, 1, 'left by a dead worker'), ('load-1', 1, 99, 'and more of it')"
+        "INSERT INTO staging_customers (load_id, run, row_no, hashed_id, source_customer_id) "
+        "VALUES ('load-1', 1, 1, 7, 'left by a dead worker'), ('load-1', 1, 99, 8, 'and more')"
     )
     event = Event(load_id="load-1", event_id="e", run=1)
     await run_stage(STAGER, Message(event.body(), {}, "stager", "1", now()), parts)
-    rows = await database.fetch_all("SELECT run, row_no FROM staging_customers")
+    rows = await database.fetch_all("SELECT run, row_no FROM staging_customers ORDER BY row_no")
     assert [(row["run"], row["row_no"]) for row in rows] == [(1, 1), (1, 2), (1, 3)]
 
 

@@ -204,16 +204,15 @@ async def test_stored_rejects_are_capped_and_their_count_is_exact(
     await stage(database, "L", 1, {"customers": [row("customers", "C-1")]})
     await database.execute("SET SESSION cte_max_recursion_depth = 20000")
     await database.execute(
-        "INSERT INTO staging_customers (load_id, run, row_no, source_customer_id) "
+        "INSERT INTO staging_customers (load_id, run, row_no, hashed_id, source_customer_id) "
         "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10051) "
-        "SELECT 'L', 1, i, '' FROM n"
+        "SELECT 'L', 1, i, 7, '' FROM n"
     )
     await pin(database, "L")
     await apply(lenient, "L")
     assert (await counts(database, "L"))["customers"] == {"inserted": 1, "rejected": 10_050}
     stored = "SELECT COUNT(*), MAX(row_no) FROM load_reject"
     assert await database.fetch_one(stored) == {"COUNT(*)": 10_000, "MAX(row_no)": 10_001}
-    assert await database.fetch_value("SELECT COUNT(*) FROM delivered_customers") == 1
 
 
 @pytest.mark.parametrize("missing", ["one row", "all rows", "the files"])

@@ -7,9 +7,9 @@ import pytest
 
 from services.upserter.attempt import Attempt
 from services.upserter.classify import prepare
-from services.upserter.identity import hashed_id
 from services.upserter.plan import plan_of
 from services.upserter.write import write
+from shared.identity import hashed_id
 from shared.mysql.connect import Database
 from shared.stage import Parts
 from tests.production import content
@@ -153,8 +153,8 @@ async def test_a_key_takes_the_id_that_another_load_registered_for_it_meanwhile(
         "L2", "acme", version=1, run=1, staged_run=1, validated_run=1, fence=1, applied_fence=0
     )
     await prepare((database,), plan_of(V1), attempt, seeks_collisions=True)
-    delivered = "SELECT internal_id FROM delivered_line_items WHERE load_id = 'L2'"
-    assert await database.fetch_value(delivered) == 300
+    planned = "SELECT internal_id FROM plan_line_items WHERE load_id = 'L2' AND action = 'insert'"
+    assert await database.fetch_value(planned) == 300
 
 
 async def test_a_registered_id_that_another_key_took_first_is_given_up(
@@ -178,6 +178,7 @@ async def merge(database: Database, from_key: str, into_key: str) -> int:
         "UPDATE crosswalk_keys_customers SET internal_id = %(into)s WHERE source_key = %(key)s",
         {"into": into, "key": from_key},
     )
+    await database.execute("UPDATE source_gate SET has_merged_keys = TRUE")
     return into
 
 

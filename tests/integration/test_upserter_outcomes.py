@@ -172,15 +172,15 @@ async def test_work_rows_of_lost_attempts_go_and_those_of_the_applied_one_stay(
 ) -> None:
     await deliver(parts, database, "L", 1, family("1"))
     await database.execute(
-        "INSERT INTO delivered_customers (load_id, fence, internal_id, row_no) "
-        "VALUES ('L', 2, 7, 1), ('L', 99, 7, 1), ('M', 1, 7, 1)"
+        "INSERT INTO plan_customers (load_id, fence, hashed_id, row_no, internal_id, action) "
+        "VALUES ('L', 1, 7, 1, 7, 'reject'), ('L', 2, 7, 1, 7, 'reject'), "
+        "('L', 99, 7, 1, 7, 'reject'), ('M', 1, 7, 1, 7, 'reject')"
     )
     await database.execute("UPDATE load_ledger SET fence = 5 WHERE load_id = 'L'")
     await apply(parts, "L")
-    left = "SELECT load_id, fence FROM delivered_customers ORDER BY load_id, fence"
+    left = "SELECT load_id, fence FROM plan_customers ORDER BY load_id, fence"
     assert [tuple(told.values()) for told in await database.fetch_all(left)] == [
         ("L", 1),
-        ("L", 6),
         ("L", 99),
         ("M", 1),
     ]

@@ -22,6 +22,10 @@ ATTEMPT = Attempt(
 )
 
 
+# A row that is planned, so that something happens while the plan is made.
+ONE_TO_REJECT = {"customers": [row("customers", "C-1"), row("customers", "C-2", country="GBR")]}
+
+
 async def test_a_plan_that_another_upsert_outdated_is_not_written(database: Database) -> None:
     await stage(database, "L", 1, family("1"))
     prepared = await prepare((database,), plan_of(V1), ATTEMPT)
@@ -32,26 +36,26 @@ async def test_a_plan_that_another_upsert_outdated_is_not_written(database: Data
 
 
 async def test_a_load_makes_its_plan_again_until_it_holds(parts: Parts, database: Database) -> None:
-    await database.execute("INSERT INTO source_gate VALUES ('acme', 0)")
+    await database.execute("INSERT INTO source_gate (source_system) VALUES ('acme')")
     await database.execute(
-        "CREATE TRIGGER overtaken AFTER INSERT ON delivered_customers FOR EACH ROW "
+        "CREATE TRIGGER overtaken AFTER INSERT ON plan_customers FOR EACH ROW "
         "UPDATE source_gate SET epoch = epoch + 1 WHERE epoch < 2"
     )
-    told = await deliver(parts, database, "L", 1, family("1"))
-    assert list(told.values()) == [{"inserted": 1}] * len(V1.entities)
+    told = await deliver(parts, database, "L", 1, {**family("1"), **ONE_TO_REJECT})
+    assert told["customers"] == {"inserted": 1, "rejected": 1}
     assert await database.fetch_value("SELECT epoch FROM source_gate") == 3
 
 
 async def test_a_load_that_is_overtaken_time_and_again_is_tried_later(
     parts: Parts, database: Database
 ) -> None:
-    await database.execute("INSERT INTO source_gate VALUES ('acme', 0)")
+    await database.execute("INSERT INTO source_gate (source_system) VALUES ('acme')")
     await database.execute(
-        "CREATE TRIGGER overtaken AFTER INSERT ON delivered_customers FOR EACH ROW "
+        "CREATE TRIGGER overtaken AFTER INSERT ON plan_customers FOR EACH ROW "
         "UPDATE source_gate SET epoch = epoch + 1"
     )
     with pytest.raises(TransientFault):
-        await deliver(parts, database, "L", 1, family("1"))
+        await deliver(parts, database, "L", 1, {**family("1"), **ONE_TO_REJECT})
     assert not any((await content(database)).values())
 
 
@@ -86,8 +90,11 @@ async def test_a_late_load_locks_no_other_load_out_of_the_ledger(
 async def test_no_statement_reads_a_whole_table_though_the_tables_statistics_are_empty(
     database: Database,
 ) -> None:
-    values = ATTEMPT.keys(first_row=1, last_row=50_000, most=1, most_copies=1)
-    by_key = ("classify", "insert_keys", "insert_rows", "update_rows", "count_standing")
+    values = ATTEMPT.keys(first_hash=1, last_hash=2**62, expected="insert", most=1, most_copies=1)
+    by_key = (
+        *("sample", "classify", "classify_all", "update_rows", "count_planned", "count_expected"),
+        *("insert_keys", "insert_rows", "insert_expected_keys", "insert_expected_rows"),
+    )
     statements = chain.from_iterable(
         (plan.sql[name] for name in by_key if name in plan.sql) for plan in plan_of(V1)
     )

@@ -135,7 +135,7 @@ async def landed(database: Database, run: int, chunks: list[bytes], rows: int) -
     data = b"".join(chunks)
     sha256 = hashlib.sha256(data).hexdigest()
     stream = CanonicalStream(
-        NOTES, PinnedFile("notes", "customers.csv", 1, len(data), rows, sha256)
+        NOTES, PinnedFile("notes", "customers.csv", 1, len(data), rows, sha256), "acme"
     )
     keys = {"load_id": "proof", "run": run}
     loaded = await database.connection.load_stream(LOAD, keys, stream.lines(as_stream(chunks)))

@@ -11,6 +11,7 @@ from shared.csv_records import (
     canonical_lines,
     encode_record,
     fields_of,
+    leading_fields,
 )
 from shared.errors import Failure, Rejected
 
@@ -380,10 +381,11 @@ def test_surplus_fields_are_counted_but_not_kept() -> None:
 # --- rewriting ---------------------------------------------------------------------------------
 
 
-def test_canonical_lines_are_numbered_and_keep_their_quoting() -> None:
+def test_canonical_lines_begin_with_their_numbers_and_keep_their_quoting() -> None:
     records = [b'1,"a\r\nb",c', b'2,"say ""hi""",\\N']
-    assert canonical_lines(records, 41) == b'41,1,"a\r\nb",c\n42,2,"say ""hi""",\\N\n'
-    assert canonical_lines([], 1) == b""
+    lines = canonical_lines([b"41", b"42"], records)
+    assert lines == b'41,1,"a\r\nb",c\n42,2,"say ""hi""",\\N\n'
+    assert canonical_lines([], []) == b""
 
 
 def test_the_word_null_is_quoted_where_mysql_would_read_no_value() -> None:
@@ -393,12 +395,27 @@ def test_the_word_null_is_quoted_where_mysql_would_read_no_value() -> None:
         b'"NULL","x,NULL,y\nNULL\n,NULL",NULLS',
         b"null,,",
     ]
-    assert canonical_lines(records, 1) == (
+    assert canonical_lines([b"1", b"2", b"3", b"4"], records) == (
         b'1,"NULL",a,"NULL"\n'
         b'2,"NULL","NULL","NULL"\n'
         b'3,"NULL","x,NULL,y\nNULL\n,NULL",NULLS\n'
         b"4,null,,\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("record", "leading"),
+    [
+        (b"a,b,c", [b"a", b"b"]),
+        (b",,", [b"", b""]),
+        (b'"a","b ""x"", y",c', [b"a", b'b "x", y']),
+        ('é,"\r\n",'.encode(), ["é".encode(), b"\r\n"]),
+    ],
+)
+def test_the_leading_fields_of_a_record_are_what_stands_in_them(
+    record: bytes, leading: list[bytes]
+) -> None:
+    assert leading_fields(record, 2) == leading
 
 
 def test_an_encoded_record_has_quotes_only_where_needed() -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from services.upserter.attempt import Attempt, Counts
 from services.upserter.checks import RefusedRow, explain
-from services.upserter.identity import Contested, hashed_id, hashed_id_sql, yielding
+from services.upserter.classify import ranges
+from services.upserter.collisions import Contested, yielding
 from services.upserter.plan import plan_of
 from shared.contracts.model import Contract, contracts
 from shared.contracts.row_rules import MOST_ROWS_NAMED, Violation
+from shared.identity import hashed_id
 
 V1 = contracts()["v1"]
 ATTEMPT = Attempt(
@@ -35,8 +37,9 @@ seen_at = "timestamp"
 """
 )
 BOUND_LATER = {
-    "first_row",
-    "last_row",
+    "first_hash",
+    "last_hash",
+    "expected",
     "most",
     "most_copies",
     "row_no",
@@ -49,6 +52,7 @@ BOUND_LATER = {
     "contested_id",
     "internal_id",
     "newer_load",
+    "newer_run",
     "newer_fence",
     "newer_loads",
     *Counts.__dataclass_fields__,
@@ -70,12 +74,13 @@ def test_every_statement_is_filled_in_and_binds_only_what_its_callers_give(
 def test_only_entities_with_children_have_crosswalk_statements() -> None:
     for plan in plan_of(V1):
         assert ("insert_keys" in plan.sql) is plan.entity.has_children
+        assert ("insert_expected_keys" in plan.sql) is plan.entity.has_children
         assert ("move_first_seen" in plan.sql) is plan.entity.has_children
 
 
 def test_an_entity_without_a_parent_asks_for_none() -> None:
     planets, moons = plan_of(OTHER_CONTRACT)
-    assert "pk." not in planets.sql["classify"]
+    assert "pk." not in planets.sql["classify_all"]
     assert "crosswalk_keys_planets" in moons.sql["classify"]
     assert "`planet_id`, `moon_code`, `seen_at`" in moons.sql["insert_rows"]
 
@@ -117,9 +122,12 @@ def test_each_attempt_gives_a_key_another_id_and_always_the_same() -> None:
     assert ids == [hashed_id("customers", "acme", "C-1", attempt=number) for number in range(5)]
 
 
-def test_the_sql_of_an_id_keeps_the_bits_that_it_is_asked_for() -> None:
-    assert ">> 1 AS SIGNED" in hashed_id_sql("customers", "s.`key`")
-    assert ">> 56 AS SIGNED" in hashed_id_sql("customers", "s.`key`", bits=8)
+@pytest.mark.parametrize("pieces", [0, 1, 2, 7])
+def test_the_ranges_of_hashes_leave_none_out_and_none_twice(pieces: int) -> None:
+    found = ranges(pieces)
+    assert len(found) == pieces
+    assert [first for first, _ in found[1:]] == [last + 1 for _, last in found[:-1]]
+    assert [found[0][0], found[-1][1]] == [0, 2**63 - 1] if found else True
 
 
 def test_of_keys_with_one_id_the_first_by_its_bytes_keeps_it_whatever_their_order() -> None:

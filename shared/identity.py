@@ -1,0 +1,40 @@
+"""Internal ids: 63 bits of the SHA-256 of `entity/source_system/key`.
+
+Neither an entity's name nor a source_system holds a slash, so no two keys share a text; and a
+rebuild from nothing gives every key its id again.
+"""
+
+import hashlib
+from typing import Final
+
+ID_BITS: Final = 63
+_HASHED_BYTES: Final = 8
+_SPARE_BITS: Final = 8 * _HASHED_BYTES - ID_BITS
+
+
+def key_prefix(entity: str, source_system: str) -> bytes:
+    """What is hashed before a key's own bytes."""
+    return f"{entity}/{source_system}/".encode()
+
+
+def hash_of(hashed: bytes) -> int:
+    """ID_BITS of the SHA-256 of a prefix and a key."""
+    return int.from_bytes(hashlib.sha256(hashed).digest()[:_HASHED_BYTES]) >> _SPARE_BITS
+
+
+def hashed_id(
+    entity: str, source_system: str, key: str, *, attempt: int = 0, bits: int = ID_BITS
+) -> int:
+    """The id of a key, or the one that it gets instead at the `attempt`-th collision.
+
+    Args:
+        entity: the entity's name.
+        source_system: whose key it is.
+        key: the source key, every byte of which counts.
+        attempt: 0 for the key's own id, from 1 on the ones to try when that one is taken.
+        bits: fewer than ID_BITS make collisions, for tests.
+    """
+    text = key_prefix(entity, source_system) + key.encode()
+    if attempt:
+        text = f"{attempt}/".encode() + text
+    return hash_of(text) >> (ID_BITS - bits)
