@@ -24,6 +24,7 @@ from shared.contracts.model import Contract
 from shared.contracts.tables import table_statements
 from shared.csv_records import fields_of
 from shared.errors import Rejected
+from shared.identity import hash_of, key_prefix
 from shared.mysql.connect import Database, connect
 from tests.proof import mutations
 from tests.proof.tally import Tally
@@ -45,9 +46,10 @@ CONTRACT = Contract.parse(
     """
 )
 NOTES = CONTRACT.entity("notes")
+PREFIX = key_prefix(NOTES.name, "acme")
 LOAD = _render("load_file", NOTES)
 LANDED = (
-    "SELECT row_no, CAST(id AS BINARY) AS id, CAST(name AS BINARY) AS name, "
+    "SELECT row_no, hashed_id, CAST(id AS BINARY) AS id, CAST(name AS BINARY) AS name, "
     "CAST(note AS BINARY) AS note FROM staging_notes "
     "WHERE load_id = %(load_id)s AND run = %(run)s ORDER BY row_no"
 )
@@ -143,6 +145,7 @@ async def landed(database: Database, run: int, chunks: list[bytes], rows: int) -
     assert (loaded.records, loaded.skipped, loaded.warnings) == (rows, 0, 0)
     found = await database.fetch_all(LANDED, keys)
     assert [row["row_no"] for row in found] == list(range(1, rows + 1))
+    assert all(row["hashed_id"] == hash_of(PREFIX + row["id"]) for row in found)
     return [tuple(row[name] for name in HEADER) for row in found]
 
 
