@@ -5,6 +5,7 @@ rebuild from nothing gives every key its id again.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final
 
 ID_BITS: Final = 63
@@ -17,9 +18,10 @@ def key_prefix(entity: str, source_system: str) -> bytes:
     return f"{entity}/{source_system}/".encode()
 
 
-def hash_of(hashed: bytes) -> int:
-    """ID_BITS of the SHA-256 of a prefix and a key."""
-    return int.from_bytes(hashlib.sha256(hashed).digest()[:_HASHED_BYTES]) >> _SPARE_BITS
+def hashes_of(prefix: bytes, keys: Iterable[bytes]) -> list[int]:
+    """ID_BITS of the SHA-256 of the prefix and each key."""
+    sha256, number = hashlib.sha256, int.from_bytes
+    return [number(sha256(prefix + key).digest()[:_HASHED_BYTES]) >> _SPARE_BITS for key in keys]
 
 
 def hashed_id(
@@ -34,7 +36,8 @@ def hashed_id(
         attempt: 0 for the key's own id, from 1 on the ones to try when that one is taken.
         bits: fewer than ID_BITS make collisions, for tests.
     """
-    text = key_prefix(entity, source_system) + key.encode()
+    prefix = key_prefix(entity, source_system)
     if attempt:
-        text = f"{attempt}/".encode() + text
-    return hash_of(text) >> (ID_BITS - bits)
+        prefix = f"{attempt}/".encode() + prefix
+    (hashed,) = hashes_of(prefix, [key.encode()])
+    return hashed >> (ID_BITS - bits)

@@ -4,7 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC
 
+import structlog
+
 from shared import outbox
+from shared.errors import TransientFault
 from shared.events import Topic
 from shared.gcs_notification import arrival_of, notification_of
 from shared.ledger.delivery import is_due
@@ -20,6 +23,7 @@ from shared.telemetry.backlog import tell_backlog
 SQL = load_queries("shared", "sweep.sql")
 IMPORTS = "imports/"
 
+log = structlog.get_logger()
 
 Tell = Callable[[Parts], Awaitable[int]]
 
@@ -44,6 +48,7 @@ async def sweep(parts: Parts, tell: Tell | None = None) -> Swept:
 
     Raises:
         TransientFault: the database, the bus or the bucket did not answer; the next pass goes on.
+        Exception: something that nobody foresaw; the next pass goes on all the same.
     """
     faults: list[Exception] = []
     woken = await _tried(_wake_loads(parts), faults)
@@ -52,7 +57,8 @@ async def sweep(parts: Parts, tell: Tell | None = None) -> Swept:
     told = await _tried(tell(parts), faults) if tell is not None else 0
     await _tried(tell_backlog(parts.ledger.url, parts.storage.bucket), faults)
     if faults:
-        raise faults[0]
+        # A fault that may pass must not hide one that nobody foresaw.
+        raise min(faults, key=lambda fault: isinstance(fault, TransientFault))
     return Swept(woken, published, noticed, told)
 
 
@@ -65,7 +71,11 @@ async def _tried(part: Awaitable[int | None], faults: list[Exception]) -> int:
 
 
 async def _publish_events(parts: Parts) -> int:
-    published = await outbox.publish_due(parts.ledger.url, parts.bus, parts.storage.bucket)
+    try:
+        published = await outbox.publish_due(parts.ledger.url, parts.bus, parts.storage.bucket)
+    except TransientFault as fault:
+        log.warning("events.not_published", error=str(fault))
+        raise
     passed("sweep", "events_published")
     return published
 

@@ -48,6 +48,9 @@ locals {
         "the sweep has to send events again and again" = {
           filter = local.counted["late_events"], aligner = "ALIGN_SUM", window_seconds = 900, above = 5
         }
+        "events are not taken" = {
+          events = ["events.left_to_sweep", "events.not_published"], window_seconds = 900, above = 5
+        }
       }
     }
     variance = {
@@ -86,7 +89,10 @@ locals {
           aligner = "ALIGN_MAX", window_seconds = 300, below = 1
         }
         "messages are put off" = {
-          events = ["message.postponed", "letter.postponed", "sweep.pass_failed"], window_seconds = 600, above = 20
+          events = ["message.postponed", "letter.postponed"], window_seconds = 600, above = 20
+        }
+        "passes of the sweep break off" = {
+          events = ["sweep.pass_failed"], window_seconds = 600, above = 5
         }
         "its disk is nearly full" = {
           filter  = "metric.type=\"cloudsql.googleapis.com/database/disk/utilization\" AND resource.type=\"cloudsql_database\""
@@ -107,14 +113,19 @@ locals {
         }
       }
     }
-    impostor = {
-      title  = "Somebody claims to be another"
-      pages  = true
-      anchor = "notices"
+    wrong-partner = {
+      title = "A folder spoke for another partner"
+      pages = false
       conditions = {
-        "a folder spoke for another partner" = {
-          filter = local.counted["impostors"], aligner = "ALIGN_SUM", window_seconds = 300, above = 0
+        "a manifest named another partner's source_system" = {
+          filter = local.counted["wrong_partners"], aligner = "ALIGN_SUM", window_seconds = 300, above = 0
         }
+      }
+    }
+    impostor = {
+      title = "Somebody claims to be Pub/Sub or the scheduler"
+      pages = true
+      conditions = {
         "a caller had a wrong token" = {
           events = ["push.token_refused"], window_seconds = 300, above = 0
         }
@@ -146,10 +157,10 @@ resource "google_monitoring_alert_policy" "this" {
   documentation {
     subject   = "crossdock ${var.environment}: ${each.value.title}"
     mime_type = "text/markdown"
-    content   = "What it means and what to do: ${var.operations_page}#${try(each.value.anchor, "alert-${each.key}")}"
+    content   = "What it means and what to do: ${var.operations_page}#alert-${each.key}"
     links {
       display_name = "What to do"
-      url          = "${var.operations_page}#${try(each.value.anchor, "alert-${each.key}")}"
+      url          = "${var.operations_page}#alert-${each.key}"
     }
   }
 

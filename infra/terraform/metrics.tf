@@ -19,11 +19,11 @@ locals {
     }
     # What nobody foresaw comes with the place in the code; a process that ended has no line of ours.
     bugs = {
-      filter = "${local.programs} AND severity>=\"ERROR\" AND (jsonPayload.stack_trace:* OR textPayload:\"Traceback\")"
+      filter = "${local.programs} AND ((severity>=\"ERROR\" AND jsonPayload.stack_trace:*) OR textPayload:\"Traceback\")"
       labels = {}
     }
     # A folder that spoke for another partner.
-    impostors = {
+    wrong_partners = {
       filter = "${local.programs} AND jsonPayload.security=true"
       labels = {}
     }

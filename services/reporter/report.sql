@@ -28,11 +28,11 @@ WHERE load_id = %(load_id)s AND run = %(run)s GROUP BY code ORDER BY kept DESC, 
 -- name: count_standing
 -- How many of the keys that the load's upsert accepted stand in production now.
 SELECT (
-    SELECT COUNT(*) FROM {staging} s
-    LEFT JOIN {plan} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-        AND d.hashed_id = s.hashed_id AND d.row_no = s.row_no
-    STRAIGHT_JOIN {production} p ON p.{id_column} = s.hashed_id
-    WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND d.row_no IS NULL
+    SELECT COUNT(*) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id_column} = s.hashed_id
+    WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND NOT EXISTS (
+        SELECT 1 FROM {plan} d WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s
+            AND d.hashed_id = s.hashed_id AND d.row_no = s.row_no
+    )
 ) + (
     SELECT COUNT(*) FROM {plan} d
     STRAIGHT_JOIN {production} p ON p.{id_column} = d.internal_id

@@ -1,8 +1,9 @@
 """The reporter: what became of a load, verified once more, stored, and told."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from shared.manifest import Manifest, reread_manifest
 from shared.mysql.connect import Database, Row
 from shared.mysql.queries import load_queries
 from shared.mysql.quoting import quoted
+from shared.mysql.side_by_side import side_by_side
 from shared.notices import failure_as_told
 from shared.stage import Parts, Stage
 from shared.steps import passed
@@ -37,7 +39,8 @@ async def report(claim: Claim, parts: Parts) -> None:
         TransientFault: the database did not answer.
     """
     async with parts.ledger.connect(claim) as database:
-        made = await _make_reports(claim, database, parts)
+        async with parts.ledger.connect(claim) as second:
+            made = await _make_reports(claim, (database, second), parts)
         passed("reporter", "report_made", load_id=claim.load.load_id)
         async with parts.ledger.milestone(claim, database):
             for one in made:
@@ -51,33 +54,36 @@ async def report(claim: Claim, parts: Parts) -> None:
             log.error("load.does_not_reconcile", load_id=one.load_id, run=one.run)
 
 
-async def _make_reports(claim: Claim, database: Database, parts: Parts) -> list[Report]:
+async def _make_reports(claim: Claim, databases: Sequence[Database], parts: Parts) -> list[Report]:
     """The report of the run; before it that of the run that was applied, if nobody told of it.
 
     A replay may begin after an upsert and before its report, and fail: then both are to be told.
     """
     load = claim.load
-    row = await database.fetch_one(SQL["read_ledger"], {"load_id": load.load_id})
+    row = await databases[0].fetch_one(SQL["read_ledger"], {"load_id": load.load_id})
     assert row is not None, "a claimed load has its row"
     file = ack_folder(load.partner, load.load_id) + REJECTS_NAME
     listed_in = None if parts.storage.read_only else file
     applied_run = row["applied_run"]
     if row["failed_run"] != row["run"] or applied_run is None:
-        return [await _make_report(row, database, listed_in)]
-    replay = await _make_report(row, database, None)
+        return [await _make_report(row, databases, listed_in)]
+    replay = await _make_report(row, databases, None)
     if (row["reported_run"] or 0) >= applied_run:
         return [replay]
     begun = {"run": applied_run, "started_at": row["applied_started_at"]}
     untold = {**row, **begun, "validated_run": applied_run, "warnings": None}
-    return [await _make_report(untold, database, listed_in), replay]
+    return [await _make_report(untold, databases, listed_in), replay]
 
 
-async def _make_report(row: Row, database: Database, rejects_file: str | None) -> Report:
+async def _make_report(row: Row, databases: Sequence[Database], rejects_file: str | None) -> Report:
+    database = databases[0]
     failed = row["failed_run"] == row["run"]
     contract = contracts().get(row["schema_version"] or "")
     manifest = reread_manifest(row["manifest"], row["load_id"]) if contract else None
     run = row["run"] if failed else row["applied_run"]
     counts = await _counts(database, row, run)
+    entities = contract.entities if contract else ()
+    standing = {} if failed else await _standing(databases, row, entities)
     return Report(
         load_id=row["load_id"],
         source_system=row["source_system"],
@@ -91,10 +97,10 @@ async def _make_report(row: Row, database: Database, rejects_file: str | None) -
         entities={
             entity.name: EntityCounts(
                 manifest=manifest.file(entity.file_name).rows if manifest else None,
-                production=None if failed else await _standing(database, row, entity),
+                production=standing.get(entity.name),
                 **counts.get(entity.name, {}),
             )
-            for entity in (contract.entities if contract else ())
+            for entity in entities
         },
         rejected_rows=await _rejected_rows(database, row["load_id"], run, counts, rejects_file),
         failure=_failure(row) if failed else None,
@@ -122,20 +128,29 @@ async def _rejected_rows(
     return RejectedRows({row["code"]: row["kept"] for row in rows}, file)
 
 
-async def _standing(database: Database, row: Row, entity: Entity) -> int:
-    names = Names.of(entity)
-    statement = SQL["count_standing"].format(
-        staging=quoted(names.staging),
-        plan=quoted(names.plan),
-        production=quoted(names.production),
-        id_column=quoted(entity.id_column),
-    )
+async def _standing(
+    databases: Sequence[Database], row: Row, entities: Sequence[Entity]
+) -> dict[str, int]:
+    """How many accepted keys of each entity stand in production now."""
     keys = {
         "load_id": row["load_id"],
         "staged_run": row["applied_staged_run"],
         "fence": row["applied_fence"],
     }
-    return int(await database.fetch_value(statement, keys))
+
+    async def count(entity: Entity, database: Database) -> int:
+        names = Names.of(entity)
+        statement = SQL["count_standing"].format(
+            staging=quoted(names.staging),
+            plan=quoted(names.plan),
+            production=quoted(names.production),
+            id_column=quoted(entity.id_column),
+        )
+        return int(await database.fetch_value(statement, keys))
+
+    largest_first = entities[::-1]  # children outnumber their parents
+    counted = await side_by_side(databases, [partial(count, entity) for entity in largest_first])
+    return {entity.name: rows for entity, rows in zip(largest_first, counted, strict=True)}
 
 
 async def _files(database: Database, row: Row, manifest: Manifest | None) -> list[ReportedFile]:

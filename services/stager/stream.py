@@ -1,13 +1,14 @@
 """One file on its way from the bucket to the server: hashed, verified, rewritten, never held."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import count
 
 from shared.contracts.model import Entity
 from shared.csv_records import RecordReader, canonical_lines, leading_fields
 from shared.errors import Failure, Rejected
-from shared.identity import hash_of, key_prefix
+from shared.identity import hashes_of, key_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class PinnedFile:
 class CanonicalStream:
     """The canonical lines of one file; `verify` tells whether they were the validated bytes.
 
-    Each line begins with its row number, the hash of its key and, in a file of children, the hash
-    of its parent's key: by these, staging lies in the order of production.
+    Each line begins with the hash of its key, in a file of children with that of its parent's key,
+    and with its row number: by these, staging lies in the order of production.
     """
 
     entity: Entity
@@ -69,20 +70,22 @@ class CanonicalStream:
             )
 
     def _rewrite(self, records: list[bytes]) -> bytes:
-        lines = canonical_lines(self._heads(records), records)
+        """In the order of the hashes: staging keeps rows together that come together."""
+        keys = self._keys()
+        leading = 1 + max(place for _, place in keys)
+        fields = [leading_fields(record, leading) for record in records]
+        hashes = [hashes_of(prefix, [row[place] for row in fields]) for prefix, place in keys]
+        line = b"%d," * (len(keys) + 1) + b"%b\n"
+        rows = sorted(zip(*hashes, count(self.rows + 1), records, strict=False))
         self.rows += len(records)
-        return lines
+        return canonical_lines([line % row for row in rows])
 
-    def _heads(self, records: list[bytes]) -> Iterator[bytes]:
+    def _keys(self) -> list[tuple[bytes, int]]:
+        """What is hashed of a row: the prefix, and which field holds the key."""
         entity = self.entity
-        hashed = [(entity.name, entity.key), (entity.parent, entity.parent_key)]
-        keys = [
+        keys = [(entity.name, entity.key), (entity.parent, entity.parent_key)]
+        return [
             (key_prefix(name, self.source_system), entity.header.index(key))
-            for name, key in hashed
+            for name, key in keys
             if name is not None and key is not None
         ]
-        head = b",".join([b"%d"] * (1 + len(keys)))
-        leading = 1 + max(place for _, place in keys)
-        for row_no, record in enumerate(records, self.rows + 1):
-            fields = leading_fields(record, leading)
-            yield head % (row_no, *[hash_of(prefix + fields[place]) for prefix, place in keys])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from services.upserter import gate
 from services.upserter.attempt import Action, Attempt, Counts, Prepared
@@ -70,7 +70,10 @@ async def prepare(
         shares_ids = ids_may_differ or survey.hashes < survey.staged
         plans_all = shares_ids or bool(newer)
         expects = None if plans_all else await _expect(database, plan, attempt)
-        await _classify(databases, plan, attempt, survey, expects)
+        parent = counts.get(plan.entity.parent or "")
+        refused_parents = 0 if parent is None else parent.rejected
+        values = attempt.keys(expected=expects, refused_parents=refused_parents)
+        await _classify(databases, plan, survey, values)
         if shares_ids:
             await database.execute(plan.sql["refuse_copies"], attempt.keys())
         counted = await _count(database, plan, attempt, survey, expects)
@@ -115,18 +118,13 @@ async def _expect(database: Database, plan: EntityPlan, attempt: Attempt) -> Act
 
 
 async def _classify(
-    databases: Sequence[Database],
-    plan: EntityPlan,
-    attempt: Attempt,
-    survey: Survey,
-    expects: Action | None,
+    databases: Sequence[Database], plan: EntityPlan, survey: Survey, values: dict[str, Any]
 ) -> None:
-    statement = plan.sql["classify_all" if expects is None else "classify"]
+    statement = plan.sql["classify_all" if values["expected"] is None else "classify"]
 
     async def classify(hashes: tuple[int, int], database: Database) -> None:
         first, last = hashes
-        values = attempt.keys(first_hash=first, last_hash=last, expected=expects)
-        await database.execute(statement, values)
+        await database.execute(statement, {**values, "first_hash": first, "last_hash": last})
 
     pieces = -(-survey.staged // ROWS_A_CLASSIFY)
     await side_by_side(databases, [partial(classify, hashes) for hashes in ranges(pieces)])

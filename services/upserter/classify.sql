@@ -19,25 +19,24 @@ FROM {staging} s WHERE load_id = %(load_id)s AND run = %(staged_run)s
 SELECT COUNT(*) AS sampled, COALESCE(SUM(is_new), 0) AS new_rows
 FROM (
     SELECT {is_new} AS is_new
-    FROM {staging} s
+    FROM (
+        SELECT hashed_id, {key} FROM {staging}
+        WHERE load_id = %(load_id)s AND run = %(staged_run)s ORDER BY hashed_id LIMIT %(most)s
+    ) s
     {own_row}
-    WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
-    ORDER BY s.hashed_id LIMIT %(most)s
 ) sampled
 
 -- name: classify
 -- Staged rows once: their rules, their parents, and how production compares; what is not expected
 -- is planned. No key of the source_system has another id than its hash.
 INSERT INTO {plan} (load_id, fence, hashed_id, row_no, internal_id, parent_id, action)
-SELECT %(load_id)s, %(fence)s, hashed_id, row_no, hashed_id, parent_id, action
-FROM (
-    SELECT s.hashed_id, s.row_no, {hashed_parent_id} AS parent_id, {action} AS action
-    FROM {staging} s
-    {own_row}
-    WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
-        AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
-) classified
-WHERE action <> %(expected)s
+SELECT %(load_id)s, %(fence)s, s.hashed_id, s.row_no, s.hashed_id, {hashed_parent_id},
+    {action} AS action
+FROM {staging} s
+{own_row}
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
+    AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
+HAVING action <> %(expected)s
 
 -- name: classify_all
 -- The same where nothing is expected: keys may have other ids than their hashes, or one together.

@@ -38,11 +38,12 @@ LEFT JOIN identity_collision pc
 -- No row of the parent's key, neither accepted in this drop nor of an earlier load.
 NOT EXISTS (
     SELECT 1 FROM {parent_staging} ps
-    LEFT JOIN {parent_plan} pd ON pd.load_id = %(load_id)s AND pd.fence = %(fence)s
-        AND pd.hashed_id = ps.hashed_id AND pd.row_no = ps.row_no AND pd.action = 'reject'
     WHERE ps.load_id = %(load_id)s AND ps.run = %(staged_run)s
         AND ps.hashed_id = s.hashed_parent_id AND ps.{parent_key} = s.{parent_key}
-        AND pd.row_no IS NULL
+        AND (%(refused_parents)s = 0 OR NOT EXISTS (
+            SELECT 1 FROM {parent_plan} pd WHERE pd.load_id = %(load_id)s AND pd.fence = %(fence)s
+                AND pd.hashed_id = ps.hashed_id AND pd.row_no = ps.row_no AND pd.action = 'reject'
+        ))
 ) AND NOT EXISTS (
     SELECT 1 FROM {parent_crosswalk_keys} pe WHERE pe.hashed_id = s.hashed_parent_id
         AND pe.source_system = %(source_system)s AND pe.source_key = s.{parent_key}
@@ -70,6 +71,11 @@ EXISTS (
 -- name: expected_rows
 -- The staged rows that are not planned otherwise.
 {staging} s
-LEFT JOIN {plan} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-    AND d.hashed_id = s.hashed_id AND d.row_no = s.row_no
-WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND d.row_no IS NULL
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
+
+-- name: is_not_planned
+-- Whether a staged row is one of those with which the expected is done.
+NOT EXISTS (
+    SELECT 1 FROM {plan} d WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s
+        AND d.hashed_id = s.hashed_id AND d.row_no = s.row_no
+)

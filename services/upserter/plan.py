@@ -71,7 +71,8 @@ def _parts(contract: Contract, entity: Entity, id_bits: int) -> dict[str, str]:
     }
     parts |= _parent_parts(contract, entity, id_bits)
     parts |= _own_parts(entity, parts)
-    parts["expected_rows"] = _FRAGMENTS["expected_rows"].format_map(parts)
+    for name in ("is_not_planned", "expected_rows"):
+        parts[name] = _FRAGMENTS[name].format_map(parts)
     return parts | _column_parts(contract, entity, parts)
 
 

@@ -64,19 +64,19 @@ async def _upsert_once(
     await let_older_go_first(database, attempt, claim.load, patience_seconds)
     async with parts.ledger.connect(claim) as second:
         prepared = await prepare((database, second), plans, attempt, seeks_collisions)
-    await hold_limit(database, plans, attempt, prepared, limit)
-    passed("upserter", "plan_made", load_id=attempt.load_id)
-    async with parts.ledger.milestone(claim, database):
-        await take_gate(database, attempt, prepared.epoch)
-        passed("upserter", "gate_taken", load_id=attempt.load_id)
-        warning = await let_older_go_first(database, attempt, claim.load, patience_seconds)
-        await write(database, plans, attempt, prepared)
-        await advance_epoch(database, attempt)
-        await assert_reconciled(database, plans, attempt, prepared)
-        await record_counts(database, plans, attempt, prepared)
-        passed("upserter", "work_asserted", load_id=attempt.load_id)
-        if warning is not None:
-            await parts.ledger.warn(claim, database, warning)
+        await hold_limit(database, plans, attempt, prepared, limit)
+        passed("upserter", "plan_made", load_id=attempt.load_id)
+        async with parts.ledger.milestone(claim, database):
+            await take_gate(database, attempt, prepared.epoch)
+            passed("upserter", "gate_taken", load_id=attempt.load_id)
+            warning = await let_older_go_first(database, attempt, claim.load, patience_seconds)
+            await write(database, plans, attempt, prepared)
+            await advance_epoch(database, attempt)
+            await assert_reconciled(database, second, plans, attempt, prepared)
+            await record_counts(database, plans, attempt, prepared)
+            passed("upserter", "work_asserted", load_id=attempt.load_id)
+            if warning is not None:
+                await parts.ledger.warn(claim, database, warning)
 
 
 STAGE = Stage("upserter", upsert)

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 
 from services.upserter.attempt import Attempt, Prepared
 from services.upserter.plan import EntityPlan
 from shared.errors import Failure, Rejected
 from shared.mysql.connect import Database
+from shared.mysql.side_by_side import side_by_side
 from shared.steps import passed
 
 
@@ -36,23 +38,45 @@ async def write(
 
 
 async def assert_reconciled(
-    database: Database, plans: Sequence[EntityPlan], attempt: Attempt, prepared: Prepared
+    database: Database,
+    second: Database,
+    plans: Sequence[EntityPlan],
+    attempt: Attempt,
+    prepared: Prepared,
 ) -> None:
     """See that every staged row has one outcome, and every accepted one its row in production.
+
+    Args:
+        database: where the transaction is open.
+        second: another connection; it sees what the transaction has not touched, and helps there.
+        plans: the statements of each entity.
+        attempt: whose rows, and under which fence.
+        prepared: what was to be done.
 
     Raises:
         Rejected: `reconcile.mismatch`, with the counts.
     """
+    largest_first = plans[::-1]  # children outnumber their parents
+    untouched = [
+        plan for plan in largest_first if prepared.expected[plan.entity.name] == "unchanged"
+    ]
+    unchanged = await side_by_side(
+        (database, second), [partial(_count_unchanged, plan, attempt) for plan in untouched]
+    )
+    standing = {plan.entity.name: rows for plan, rows in zip(untouched, unchanged, strict=True)}
     for plan in plans:
         counts = prepared.counts[plan.entity.name]
         if not counts.add_up:
             raise _mismatch(plan, f"the outcomes of {counts.staged} staged rows are {counts}")
-        standing = await database.fetch_value(plan.sql["count_planned"], attempt.keys())
-        expected = prepared.expected[plan.entity.name]
-        if expected is not None:
-            others = attempt.keys(expected=expected)
-            standing += await database.fetch_value(plan.sql["count_expected"], others)
-        _expect(plan, standing, counts.accepted, "accepted rows stand in production")
+        found = standing.get(plan.entity.name, 0)
+        found += await database.fetch_value(plan.sql["count_planned"], attempt.keys())
+        if prepared.expected[plan.entity.name] == "insert":
+            found += await database.fetch_value(plan.sql["count_inserted"], attempt.keys())
+        _expect(plan, found, counts.accepted, "accepted rows stand in production")
+
+
+async def _count_unchanged(plan: EntityPlan, attempt: Attempt, database: Database) -> int:
+    return int(await database.fetch_value(plan.sql["count_unchanged"], attempt.keys()))
 
 
 async def record_counts(

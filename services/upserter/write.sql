@@ -67,15 +67,17 @@ WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND CASE d.action
     ELSE p.source_version = %(version)s AND p.last_load_id = %(load_id)s
 END
 
--- name: count_expected
--- The same of all rows that are not planned otherwise.
-SELECT COUNT(*) FROM {staging} s
-LEFT JOIN {plan} d ON d.load_id = %(load_id)s AND d.fence = %(fence)s
-    AND d.hashed_id = s.hashed_id AND d.row_no = s.row_no
-STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
-WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND d.row_no IS NULL
-    AND IF(%(expected)s = 'insert', p.source_version = %(version)s AND p.last_load_id = %(load_id)s,
-        p.source_version <= %(version)s)
+-- name: count_inserted
+-- The same of all rows that are not planned otherwise, where those were inserted.
+SELECT COUNT(*) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
+    AND p.source_version = %(version)s AND p.last_load_id = %(load_id)s
+
+-- name: count_unchanged
+-- The same where those were to stay as they are.
+SELECT COUNT(*) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
+    AND p.source_version <= %(version)s
 
 -- name: record_counts
 -- What this run did with each row that was staged.

@@ -90,14 +90,15 @@ def _table(name: str, lines: Iterable[str]) -> str:
 def staging_head(entity: Entity) -> tuple[str, ...]:
     """The columns of a staged row that stand before those of its file."""
     hashes = ("hashed_id",) if entity.parent is None else ("hashed_id", "hashed_parent_id")
-    return ("row_no", *hashes)
+    return (*hashes, "row_no")
 
 
 def _staging(entity: Entity) -> str:
     columns = [f"{quoted(column.name)} MEDIUMTEXT NULL" for column in entity.columns]
-    _, *hashes = staging_head(entity)
-    head = [f"load_id {_LOAD_ID}", "run INT UNSIGNED NOT NULL", "row_no BIGINT UNSIGNED NOT NULL"]
+    *hashes, row_no = staging_head(entity)
+    head = [f"load_id {_LOAD_ID}", "run INT UNSIGNED NOT NULL"]
     head += [f"{name} BIGINT NOT NULL" for name in hashes]
+    head.append(f"{row_no} BIGINT UNSIGNED NOT NULL")
     key = "PRIMARY KEY (load_id, run, hashed_id, row_no)"
     return _table(Names.of(entity).staging, [*head, *columns, key])
 

@@ -24,24 +24,25 @@ def encode_record(fields: Iterable[str]) -> str:
     )
 
 
-def canonical_lines(heads: Iterable[bytes], records: Iterable[bytes]) -> bytes:
-    r"""Verified records as `head,<fields>\n`, each behind the numbers that it goes with.
+def canonical_lines(lines: Iterable[bytes]) -> bytes:
+    r"""Lines of `<numbers>,<verified record>\n` as one text for LOAD DATA.
 
     MySQL reads every field back exactly with `CHARACTER SET utf8mb4 FIELDS TERMINATED BY ','
     OPTIONALLY ENCLOSED BY '"' ESCAPED BY '' LINES TERMINATED BY '\n'`. Fields keep the quoting they
     came with, but for the word NULL: without quotes MySQL takes it for no value.
     """
-    lines = b"".join([b"%b,%b\n" % line for line in zip(heads, records, strict=False)])
-    if b",NULL," in lines or b",NULL\n" in lines:
-        return _QUOTED_FIELD_OR_NULL.sub(_with_null_quoted, lines)
-    return lines
+    text = b"".join(lines)
+    if b",NULL," in text or b",NULL\n" in text:
+        return _QUOTED_FIELD_OR_NULL.sub(_with_null_quoted, text)
+    return text
 
 
 def leading_fields(record: bytes, count: int) -> list[bytes]:
     """The first fields of one verified record, as they are without quotes."""
-    if b'"' not in record:
-        return record.split(b",", count)[:count]
-    return [field.encode() for field in fields_of(record)[:count]]
+    fields = record.split(b",", count)[:count]
+    if b'"' in record and b'"' in b",".join(fields):
+        return [field.encode() for field in fields_of(record)[:count]]
+    return fields
 
 
 def _with_null_quoted(field: re.Match[bytes]) -> bytes:

@@ -265,7 +265,11 @@ class Lane:
                 left[:] = await _unfinished(database, unfinished, loads)
                 return not left
 
-            await _until(is_done, QUIET_SECONDS, lambda: "; ".join(left))
+            def what_is_left() -> str:
+                gone = [f"{one.program} is gone" for one in self.workers.values() if one.is_gone()]
+                return "; ".join([*left, *gone])
+
+            await _until(is_done, QUIET_SECONDS, what_is_left)
 
 
 _NOT_AT_END = (
@@ -283,12 +287,17 @@ _ON_ITS_WAY = (
     "WHERE verdict IN ('noticed', 'pending')"
 )
 
+_ARRIVALS = "SELECT CONCAT('arrival ', object, ' is ', verdict) AS told FROM arrival"
+
 
 async def _unfinished(database: Database, query: str, loads: int) -> list[str]:
     # Counted first: a load that comes in between is among the unfinished then.
     known = await database.fetch_value("SELECT COUNT(*) FROM load_ledger")
     told = [str(row["told"]) for row in await database.fetch_all(query)]
-    return told if known == loads else [f"{known} of {loads} loads are known", *told]
+    if known == loads:
+        return told
+    arrivals = [str(row["told"]) for row in await database.fetch_all(_ARRIVALS)]
+    return [f"{known} of {loads} loads are known", *arrivals, *told]
 
 
 async def _until(

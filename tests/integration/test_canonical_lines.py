@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pymysql
@@ -78,7 +77,7 @@ def test_every_awkward_value_comes_out_exactly(
     reader = RecordReader("customers.csv", HEADER)
     records = reader.feed(ending.join([",".join(HEADER), *RECORDS]).encode()) + reader.finish()
     path = tmp_path / "lines"
-    path.write_bytes(canonical_lines((b"%d" % row_no for row_no in count(1)), records))
+    path.write_bytes(canonical_lines(b"%d,%b\n" % line for line in enumerate(records, 1)))
 
     with connection.cursor() as cursor:
         loaded = cursor.execute(STATEMENT.format(path=path))

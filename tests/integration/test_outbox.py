@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.upserter.stage import STAGE as UPSERTER
 from services.validator.stage import STAGE as VALIDATOR
@@ -114,13 +115,29 @@ async def test_a_pass_of_the_sweep_does_all_its_parts_and_then_tells_of_the_lost
         told.append(parts)
         return 1
 
-    with pytest.raises(TransientFault, match="topic reported does not exist"):
+    with (
+        capture_logs() as lines,
+        pytest.raises(TransientFault, match="topic reported does not exist"),
+    ):
         await sweep(replace(parts, bus=lost_topic), tell)
+    assert [line["error"] for line in lines if line["event"] == "events.not_published"] == [
+        "topic reported does not exist"
+    ]
     assert len(told) == 1
     assert lost_topic.sent == [
         (Topic.VALIDATED, "stuck"),
         (Topic.ARRIVED, f"{drop.prefix}manifest.json"),
     ]
+
+
+async def test_a_bug_in_a_pass_of_the_sweep_is_not_hidden_by_a_fault_that_may_pass(
+    parts: Parts, lost_topic: LameBus
+) -> None:
+    async def broken(_parts: Parts) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await sweep(replace(parts, bus=lost_topic), broken)
 
 
 async def test_an_upsert_does_not_wait_for_the_bus_to_take_the_event_of_a_load_that_it_wakes(

@@ -24,7 +24,7 @@ from shared.contracts.model import Contract
 from shared.contracts.tables import table_statements
 from shared.csv_records import fields_of
 from shared.errors import Rejected
-from shared.identity import hash_of, key_prefix
+from shared.identity import hashes_of, key_prefix
 from shared.mysql.connect import Database, connect
 from tests.proof import mutations
 from tests.proof.tally import Tally
@@ -145,7 +145,8 @@ async def landed(database: Database, run: int, chunks: list[bytes], rows: int) -
     assert (loaded.records, loaded.skipped, loaded.warnings) == (rows, 0, 0)
     found = await database.fetch_all(LANDED, keys)
     assert [row["row_no"] for row in found] == list(range(1, rows + 1))
-    assert all(row["hashed_id"] == hash_of(PREFIX + row["id"]) for row in found)
+    hashes = [row["hashed_id"] for row in found]
+    assert hashes == hashes_of(PREFIX, [row["id"] for row in found])
     return [tuple(row[name] for name in HEADER) for row in found]
 
 

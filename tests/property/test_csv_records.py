@@ -2,7 +2,7 @@
 
 import csv
 import io
-from itertools import count, pairwise
+from itertools import pairwise
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -260,8 +260,8 @@ def test_mysql_reads_the_same_texts_from_canonical_lines(
 ) -> None:
     records = verdict([data.draw(files_of(rows))])[0]
     assert isinstance(records, list)
-    numbers = (b"%d" % row_no for row_no in count(first_row_no))
-    lines = canonical_lines(numbers, records).decode()
+    numbered = enumerate(records, first_row_no)
+    lines = canonical_lines(b"%d,%b\n" % line for line in numbered).decode()
     assert as_mysql_reads(lines) == [
         [str(row_no), *row] for row_no, row in enumerate(rows, first_row_no)
     ]

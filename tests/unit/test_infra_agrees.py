@@ -34,16 +34,6 @@ def test_log_lines_that_are_counted_stand_on_the_page_of_operations() -> None:
     assert asked <= set(column(table(section(OPERATIONS, "## Logs")), "message"))
 
 
-def test_every_alert_has_its_section() -> None:
-    text = TEXTS["alerts.tf"]
-    linked = {"alert-" + name for name in re.findall(r"^ {4}([a-z-]+) = \{$", text, re.MULTILINE)}
-    given = set(re.findall(r'anchor += "([^"]+)"', text))
-    headings = re.findall(r"^#+ (.+)$", OPERATIONS, re.MULTILINE)
-    anchors = {re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in headings}
-    assert "alert-stuck-load" in linked
-    assert (linked - {"alert-impostor"}) | given <= anchors
-
-
 def test_settings_that_services_get_are_settings_of_the_code() -> None:
     known = {f"CROSSDOCK_{name.upper()}" for name in Settings.model_fields}
     files = [*PLACE.glob("*.tf"), *(PLACE / "environments").glob("*.tfvars")]

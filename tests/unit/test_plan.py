@@ -40,6 +40,7 @@ BOUND_LATER = {
     "first_hash",
     "last_hash",
     "expected",
+    "refused_parents",
     "most",
     "most_copies",
     "row_no",

@@ -17,6 +17,17 @@ run "every_program_runs_as_itself" {
   }
 }
 
+run "a_pull_worker_runs_as_its_stage" {
+  variables {
+    pull_workers = ["validator", "stager", "upserter", "reporter"]
+  }
+
+  assert {
+    condition     = length(google_cloud_run_v2_worker_pool.this) == 4 && alltrue([for name, one in google_cloud_run_v2_worker_pool.this : one.template[0].service_account == google_service_account.workload[name].email])
+    error_message = "a pull worker runs as another"
+  }
+}
+
 run "a_service_can_be_called_by_its_own_caller_and_by_nobody_else" {
   command = plan
 

@@ -4,13 +4,10 @@ mock_provider "google" {
 
 run "every_alert_tells_what_to_do" {
   assert {
-    condition = { for name, one in google_monitoring_alert_policy.this : name => one.documentation[0].links[0].url } == merge(
-      {
-        for name in ["stuck-load", "failed-load", "dead-letter", "outbox-age", "variance", "dead-channel", "sweep", "database", "bug"] :
-        name => "https://docs.example.com/operations.md#alert-${name}"
-      },
-      { impostor = "https://docs.example.com/operations.md#notices" },
-    )
+    condition = { for name, one in google_monitoring_alert_policy.this : name => one.documentation[0].links[0].url } == {
+      for name in ["stuck-load", "failed-load", "dead-letter", "outbox-age", "variance", "dead-channel", "sweep", "database", "bug", "wrong-partner", "impostor"] :
+      name => "https://docs.example.com/operations.md#alert-${name}"
+    }
     error_message = "an alert is missing, or does not link to its section of docs/operations.md"
   }
 }
@@ -20,16 +17,17 @@ run "a_partners_mistake_wakes_nobody_and_a_bug_always_does" {
 
   assert {
     condition = { for name, one in google_monitoring_alert_policy.this : name => one.severity } == {
-      stuck-load   = "CRITICAL"
-      failed-load  = "WARNING"
-      dead-letter  = "WARNING"
-      outbox-age   = "CRITICAL"
-      variance     = "CRITICAL"
-      dead-channel = "WARNING"
-      sweep        = "CRITICAL"
-      database     = "CRITICAL"
-      bug          = "CRITICAL"
-      impostor     = "CRITICAL"
+      stuck-load    = "CRITICAL"
+      failed-load   = "WARNING"
+      dead-letter   = "WARNING"
+      outbox-age    = "CRITICAL"
+      variance      = "CRITICAL"
+      dead-channel  = "WARNING"
+      sweep         = "CRITICAL"
+      database      = "CRITICAL"
+      bug           = "CRITICAL"
+      wrong-partner = "WARNING"
+      impostor      = "CRITICAL"
     }
     error_message = "an alert is taken too lightly, or too seriously"
   }
@@ -53,16 +51,17 @@ run "alerts_ask_for_the_log_lines_that_the_programs_write" {
         if length(each.condition_threshold) > 0
       ])))
       } == {
-      stuck-load   = "load.needs_attention"
-      failed-load  = "arrival.refused load.rejected"
-      dead-letter  = "letter.kept letter.not_kept"
-      outbox-age   = ""
-      variance     = "load.does_not_reconcile"
-      dead-channel = "notice.not_delivered notice.receivers_refused"
-      sweep        = ""
-      database     = "letter.postponed message.postponed sweep.pass_failed"
-      bug          = ""
-      impostor     = "push.token_refused"
+      stuck-load    = "load.needs_attention"
+      failed-load   = "arrival.refused load.rejected"
+      dead-letter   = "letter.kept letter.not_kept"
+      outbox-age    = "events.left_to_sweep events.not_published"
+      variance      = "load.does_not_reconcile"
+      dead-channel  = "notice.not_delivered notice.receivers_refused"
+      sweep         = ""
+      database      = "letter.postponed message.postponed sweep.pass_failed"
+      bug           = ""
+      wrong-partner = ""
+      impostor      = "push.token_refused"
     }
     error_message = "an alert asks for other lines than it is about"
   }
@@ -71,15 +70,53 @@ run "alerts_ask_for_the_log_lines_that_the_programs_write" {
     error_message = "lines are not counted by their names"
   }
   assert {
-    condition     = strcontains(google_logging_metric.this["bugs"].filter, "severity>=\"ERROR\" AND (jsonPayload.stack_trace:*")
+    condition     = endswith(google_logging_metric.this["bugs"].filter, "AND ((severity>=\"ERROR\" AND jsonPayload.stack_trace:*) OR textPayload:\"Traceback\")")
     error_message = "a stack trace is not counted as a bug"
   }
   assert {
     condition = (
+      endswith(google_logging_metric.this["wrong_partners"].filter, "AND jsonPayload.security=true")
+      && strcontains(google_monitoring_alert_policy.this["wrong-partner"].conditions[0].condition_threshold[0].filter, "crossdock/wrong_partners")
+    )
+    error_message = "a folder that speaks for another partner raises no alarm"
+  }
+  assert {
+    condition = (
       google_logging_metric.this["late_events"].filter == "resource.type=(\"cloud_run_revision\" OR \"cloud_run_worker_pool\" OR \"cloud_run_job\") AND jsonPayload.message=\"sweep.pass\" AND jsonPayload.published>0"
-      && strcontains(google_monitoring_alert_policy.this["outbox-age"].conditions[0].condition_threshold[0].filter, "crossdock/late_events")
+      && anytrue([
+        for one in google_monitoring_alert_policy.this["outbox-age"].conditions :
+        strcontains(one.condition_threshold[0].filter, "crossdock/late_events")
+      ])
     )
     error_message = "events that stand in the outbox raise no alarm"
+  }
+}
+
+run "an_alarm_is_raised_before_it_is_too_late" {
+  command = plan
+
+  # More than so many in so many seconds.
+  assert {
+    condition = {
+      for name, one in google_monitoring_alert_policy.this : name => join(", ", sort([
+        for each in one.conditions :
+        "${one(each.condition_threshold).threshold_value} in ${one(one(each.condition_threshold).aggregations).alignment_period}"
+        if length(each.condition_threshold) > 0
+      ]))
+      } == {
+      stuck-load    = "0 in 300s, 1800 in 300s"
+      failed-load   = "0 in 300s"
+      dead-letter   = "0 in 300s, 0 in 900s"
+      outbox-age    = "5 in 900s, 5 in 900s"
+      variance      = "0 in 300s"
+      dead-channel  = "5 in 3600s"
+      sweep         = ""
+      database      = "0.85 in 900s, 1 in 300s, 20 in 600s, 450 in 300s, 5 in 600s"
+      bug           = "0 in 300s"
+      wrong-partner = "0 in 300s"
+      impostor      = "0 in 300s"
+    }
+    error_message = "an alert waits for more, or for longer, than it should"
   }
 }
 

@@ -89,6 +89,41 @@ run "a_service_is_reached_from_inside_and_reaches_the_database_by_the_private_ne
   }
 }
 
+run "a_pull_worker_has_what_its_service_has_and_scales_as_far" {
+  command = plan
+
+  variables {
+    pull_workers = ["validator", "stager", "upserter", "reporter"]
+    capacity     = { min_instances = 1, max_instances = 3, loads_per_instance = 2 }
+  }
+
+  assert {
+    condition     = alltrue([for one in google_cloud_run_v2_worker_pool.this : one.scaling[0].manual_instance_count == 3])
+    error_message = "there are more pull workers than `capacity` says, or fewer"
+  }
+  assert {
+    condition = alltrue([
+      for one in google_cloud_run_v2_worker_pool.this :
+      one.template[0].vpc_access[0].egress == "PRIVATE_RANGES_ONLY"
+      && one.template[0].vpc_access[0].network_interfaces[0].network == google_compute_network.this.id
+      && one.template[0].vpc_access[0].network_interfaces[0].subnetwork == google_compute_subnetwork.services.id
+    ])
+    error_message = "a pull worker has no way to the private network, or sends all its traffic there"
+  }
+  assert {
+    condition = {
+      for name, one in google_cloud_run_v2_worker_pool.this :
+      name => join(" ", sort([for each in one.template[0].containers[0].env : each.value_source[0].secret_key_ref[0].secret if length(each.value_source) > 0]))
+      } == {
+      validator = "mysql-url-validator smtp-url teams-webhook-url"
+      stager    = "mysql-url-stager"
+      upserter  = "mysql-url-upserter"
+      reporter  = "mysql-url-reporter smtp-url teams-webhook-url"
+    }
+    error_message = "a pull worker gets another's secret, or lacks one"
+  }
+}
+
 run "secret_settings_come_from_secret_manager_and_go_to_those_who_need_them" {
   command = plan
 
