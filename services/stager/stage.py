@@ -14,6 +14,7 @@ from shared.mysql.quoting import quoted
 from shared.mysql.side_by_side import side_by_side
 from shared.stage import Parts, Stage
 from shared.steps import passed
+from shared.telemetry import tracing
 
 SQL = load_queries("services.stager", "load.sql")
 ROWS_A_DELETE = 50_000
@@ -43,6 +44,7 @@ async def stage_load(claim: Claim, parts: Parts) -> None:
                 for entity in largest_first
             ],
         )
+        tracing.steps_go_on()
         async with parts.ledger.milestone(claim, database):
             for entity in contract.entities:
                 staged = {"entity": entity.name, "staged": files[entity.name].row_count}

@@ -82,6 +82,12 @@ def step_done(name: str, facts: Mapping[str, object]) -> None:
     _tracer.start_span(name, start_time=since_ns, attributes=attributes).end(now_ns)
 
 
+def steps_go_on() -> None:
+    """The next step begins here; those before it were done in tasks of their own, side by side."""
+    if _step_since_ns.get() is not None:
+        _step_since_ns.set(time.time_ns())
+
+
 def describe(**facts: str | int) -> None:
     """Put facts to the current span once they are known."""
     trace.get_current_span().set_attributes(_named(facts))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.pages import ROOT, anchors
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("infra/**/*.md")]
 LINKS = sorted(
     {
         (path.relative_to(ROOT).as_posix(), target)
