@@ -30,25 +30,26 @@ async def stage_load(claim: Claim, parts: Parts) -> None:
     """
     contract = contract_of(claim.load.schema_version)
     async with (
-        parts.ledger.connect(claim, local_infile=True) as database,
+        parts.ledger.connect(claim, local_infile=True) as first,
         parts.ledger.connect(claim, local_infile=True) as second,
     ):
-        files = await _pinned_files(claim, database)
+        files = await _pinned_files(claim, first)
         largest_first = sorted(
             contract.entities, key=lambda entity: files[entity.name].size_bytes, reverse=True
         )
         await side_by_side(
-            (database, second),
+            (first, second),
             [
                 partial(_stage_file, claim, parts, entity, files[entity.name])
                 for entity in largest_first
             ],
         )
-        tracing.steps_go_on()
-        async with parts.ledger.milestone(claim, database):
-            for entity in contract.entities:
-                staged = {"entity": entity.name, "staged": files[entity.name].row_count}
-                await database.execute(SQL["add_count"], {**_keys(claim), **staged})
+    tracing.steps_go_on()
+    # One of the two may have been silent for too long while the other one still loaded.
+    async with parts.ledger.connect(claim) as database, parts.ledger.milestone(claim, database):
+        for entity in contract.entities:
+            staged = {"entity": entity.name, "staged": files[entity.name].row_count}
+            await database.execute(SQL["add_count"], {**_keys(claim), **staged})
 
 
 async def _stage_file(

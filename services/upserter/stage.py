@@ -14,7 +14,7 @@ from services.upserter.write import assert_reconciled, record_counts, write
 from shared.contracts.model import contract_of
 from shared.errors import TransientFault
 from shared.ledger.lease import Claim
-from shared.mysql.connect import DUPLICATE_ENTRY, Database
+from shared.mysql.connect import DUPLICATE_ENTRY, LONG_SILENCE_SECONDS, Database
 from shared.stage import Parts, Stage
 from shared.steps import passed
 
@@ -62,7 +62,7 @@ async def _upsert_once(
     patience_seconds = parts.settings.order_wait_seconds
 
     await let_older_go_first(database, attempt, claim.load, patience_seconds)
-    async with parts.ledger.connect(claim) as second:
+    async with parts.ledger.connect(claim, silence_seconds=LONG_SILENCE_SECONDS) as second:
         prepared = await prepare((database, second), plans, attempt, seeks_collisions)
         await hold_limit(database, plans, attempt, prepared, limit)
         passed("upserter", "plan_made", load_id=attempt.load_id)

@@ -28,6 +28,7 @@ from shared.manifest import is_load_id
 from shared.mysql.connect import (
     BRIEF_SILENCE_SECONDS,
     DUPLICATE_ENTRY,
+    SILENCE_SECONDS,
     Database,
     Row,
     connect,
@@ -49,14 +50,25 @@ class Ledger:
         self.url = settings.mysql_url
 
     @asynccontextmanager
-    async def connect(self, claim: Claim, *, local_infile: bool = False) -> AsyncIterator[Database]:
+    async def connect(
+        self,
+        claim: Claim,
+        *,
+        local_infile: bool = False,
+        silence_seconds: int = SILENCE_SECONDS,
+    ) -> AsyncIterator[Database]:
         """A connection for this worker's work, which a successor ends before it begins its own.
 
         Raises:
             LeaseLost: a successor came before the connection was there to be ended.
             TransientFault: the database is unreachable, or drops the connection.
         """
-        async with self._connect_as(claim, local_infile=local_infile) as database:
+        async with connect(
+            self.url,
+            program_name=claim.program_name,
+            local_infile=local_infile,
+            silence_seconds=silence_seconds,
+        ) as database:
             await self.hold_fence(claim, database)
             yield database
 
@@ -216,10 +228,8 @@ class Ledger:
         """Put a line before the people who read the report."""
         await database.execute(SQL["add_warning"], {**_keys(claim), "warning": warning})
 
-    def _connect_as(
-        self, claim: Claim, *, local_infile: bool = False
-    ) -> AbstractAsyncContextManager[Database]:
-        return connect(self.url, program_name=claim.program_name, local_infile=local_infile)
+    def _connect_as(self, claim: Claim) -> AbstractAsyncContextManager[Database]:
+        return connect(self.url, program_name=claim.program_name)
 
     async def _finished(self, claim: Claim) -> bool:
         async with connect(self.url) as database:

@@ -32,6 +32,7 @@ CONNECT_TIMEOUT_SECONDS = 10
 # outside the database but the bus, a little longer than the bus may take; else as a lease allows.
 SILENCE_SECONDS = 120
 BRIEF_SILENCE_SECONDS = 20
+LONG_SILENCE_SECONDS = 86_400
 SESSION = load_queries("shared.mysql", "session.sql")["settings"]
 DUPLICATE_ENTRY = 1062
 LOCK_CONFLICTS = frozenset({1205, 1213})
@@ -185,7 +186,8 @@ async def connect(
     `program_name` becomes a connection attribute, by which a successor finds a dead worker's
     connection. Only the stager asks for `local_infile`. The server drops a connection over which
     nothing was asked for `silence_seconds`: BRIEF_SILENCE_SECONDS where it holds locks that other
-    loads need, and no lease by which a successor would end it.
+    loads need, and no lease by which a successor would end it; LONG_SILENCE_SECONDS where it never
+    holds any, and waits beside one that works.
 
     Raises:
         TransientFault: the database cannot be reached, or drops the connection.
@@ -197,7 +199,9 @@ async def connect(
             address, program_name, local_infile=local_infile, silence_seconds=silence_seconds
         )
     except (pymysql.err.OperationalError, OSError, TimeoutError) as error:
-        reason = str(error) or f"no login within {CONNECT_TIMEOUT_SECONDS} s"
+        # The driver's own words do not tell a certificate that is not trusted from a closed port.
+        told = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+        reason = str(told) or f"no login within {CONNECT_TIMEOUT_SECONDS} s"
         raise TransientFault(f"MySQL at {address.host}:{address.port}: {reason}") from error
     try:
         yield Database(connection)

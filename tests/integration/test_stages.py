@@ -1,11 +1,14 @@
 """What a single stage does when it is passed, begun anew, or finds less than it left."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crossdock.pipeline import Ending, run_arrival
+from services.stager import stage as stager
 from services.stager.stage import STAGE as STAGER
 from services.validator.stage import STAGE as VALIDATOR
 from shared.bus.memory import MemoryBus
@@ -17,9 +20,12 @@ from shared.gcs_notification import notification_of
 from shared.ledger.delivery import Delivery
 from shared.ledger.lease import Claim
 from shared.mysql.connect import Database
+from shared.mysql.side_by_side import side_by_side
 from shared.stage import Parts, run_stage
 from tests.drops import ROWS, Drop
 from tests.loads import arrival, counts, report, run
+
+Piece = Callable[[Database], Awaitable[None]]
 
 
 async def validated(parts: Parts, drop: Drop) -> None:
@@ -60,6 +66,34 @@ async def test_a_restart_of_the_stager_begins_its_run_anew(
     await run_stage(STAGER, Message(event.body(), {}, "stager", "1", now()), parts)
     rows = await database.fetch_all("SELECT run, row_no FROM staging_customers ORDER BY row_no")
     assert [(row["run"], row["row_no"]) for row in rows] == [(1, 1), (1, 2), (1, 3)]
+
+
+async def test_the_milestone_of_the_stager_does_not_rest_on_a_connection_that_fell_silent(
+    parts: Parts, bucket_dir: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = Drop()
+    drop.write(bucket_dir)
+    await validated(parts, drop)
+
+    async def slow(databases: Sequence[Database], pieces: Iterable[Piece]) -> list[None]:
+        for one in databases:
+            await one.execute("SET SESSION wait_timeout = 1")
+        await side_by_side(databases, pieces)
+        for one in databases:
+            await until_dropped(one)
+        return []
+
+    monkeypatch.setattr(stager, "side_by_side", slow)
+    event = Event(load_id="load-1", event_id="e", run=1)
+    message = Message(event.body(), {}, "stager", "1", now())
+    assert await run_stage(STAGER, message, replace(parts, bus=MemoryBus())) is Answer.DONE
+    assert await database.fetch_value("SELECT state FROM load_ledger") == "staged"
+
+
+async def until_dropped(silent: Database) -> None:
+    """Say nothing over a connection until its server has closed it."""
+    async with asyncio.timeout(10):
+        await silent.connection._reader.read()
 
 
 async def test_a_row_that_vanished_after_the_upsert_is_reported_as_a_mismatch(

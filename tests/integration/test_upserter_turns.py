@@ -2,17 +2,19 @@
 
 import re
 from itertools import chain
+from typing import Any
 
 import pytest
 
+from services.upserter import stage as upserter
 from services.upserter.attempt import Attempt
 from services.upserter.classify import prepare
 from services.upserter.gate import PlanOutdated, advance_epoch, take_gate
 from services.upserter.plan import plan_of
 from services.upserter.stage import upsert
-from services.upserter.write import write
+from services.upserter.write import assert_reconciled, write
 from shared.errors import TransientFault, Waiting
-from shared.mysql.connect import Database, connect
+from shared.mysql.connect import LONG_SILENCE_SECONDS, Database, connect
 from shared.stage import Parts
 from tests.production import content
 from tests.upserts import V1, apply, counts, deliver, family, row, stage, take
@@ -106,6 +108,21 @@ async def test_no_statement_reads_a_whole_table_though_the_tables_statistics_are
         tree = "".join(str(value) for told in rows for value in told.values())
         assert "Table scan on" not in tree.replace("Table scan on classified", ""), tree
         assert "hash join" not in tree, tree
+
+
+async def test_a_long_write_does_not_cost_the_connection_that_counts_beside_it(
+    parts: Parts, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await deliver(parts, database, "L1", 1, family("1"))
+    silences: list[int] = []
+
+    async def looking(transaction: Database, second: Database, *others: Any) -> None:
+        silences.append(await second.fetch_value("SELECT @@wait_timeout"))
+        await assert_reconciled(transaction, second, *others)
+
+    monkeypatch.setattr(upserter, "assert_reconciled", looking)
+    await deliver(parts, database, "L2", 2, family("1"))
+    assert silences == [LONG_SILENCE_SECONDS]
 
 
 async def wait_for_an_older_load(parts: Parts, database: Database, minutes: int) -> None:
