@@ -240,7 +240,10 @@ class Day:
 
     async def arrive(self, drop: Drop, *, manifest: bytes | None = None) -> None:
         """Upload a drop, and let the bucket tell of it."""
-        arrival = await self.put(drop, manifest=manifest)
+        await self.tell_of(await self.put(drop, manifest=manifest))
+
+    async def tell_of(self, arrival: Arrival) -> None:
+        """Let the bucket tell of what was uploaded."""
         notification = notification_of(arrival.bucket, arrival.object_name, arrival.generation)
         await self.bus.publish(Topic.ARRIVED, b"{}", notification)
 

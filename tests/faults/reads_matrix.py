@@ -34,15 +34,17 @@ THREADS = 64
 FOLDER = Drop().prefix
 MANIFEST = f"{FOLDER}manifest.json"
 CUSTOMERS = f"{FOLDER}customers.csv"
+# It comes with each pass of the sweep, also when all loads are at their end.
+READ_BY_SWEEP: Final = "list imports/"
 # How often a load's way passes each read: the validator and the stager read every file.
 READS: Final[Mapping[str, int]] = {
     f"list {FOLDER}": 1,
-    "list imports/": 3,
+    READ_BY_SWEEP: 3,
     f"stat {MANIFEST}": 2,
     f"media {MANIFEST}": 1,
     **{f"{what} {FOLDER}{entity}.csv": 2 for what in ("stat", "media") for entity in HEADERS},
 }
-VICTIM: Final[Mapping[str, str]] = {f"list {FOLDER}": CUSTOMERS, "list imports/": MANIFEST}
+VICTIM: Final[Mapping[str, str]] = {f"list {FOLDER}": CUSTOMERS, READ_BY_SWEEP: MANIFEST}
 # Name of the fault: its kind, and how many reads it strikes in a row.
 FAULTS: Final[Mapping[str, tuple[ReadFaultKind, int]]] = {
     "unavailable_once": (ReadFaultKind.UNAVAILABLE, 1),
@@ -202,14 +204,22 @@ async def _day_on_bucket(
     bucket = f"{PROJECT}-{uuid4().hex[:12]}"
     await asyncio.to_thread(storage_emulator.create_bucket, lane.emulator_url, bucket, PROJECT)
     storage = GcsStorage(_client(lane.proxy_url), bucket)
+
+    async def has_struck() -> bool:
+        return lane.proxy.struck
+
     lane.proxy.disarm()
     try:
         async with lane.one_process.day({}, storage) as day:
+            arrival = await day.put(Drop())
             if fault is not None:
                 lane.proxy.arm(fault)
             day.open()
-            await day.arrive(Drop())
+            await day.tell_of(arrival)
             await day.end()
+            if fault is not None and fault.name == READ_BY_SWEEP:
+                await day.until(has_struck, "struck")
+                await day.end()
             yield day.database, bucket
     finally:
         lane.proxy.disarm()

@@ -110,8 +110,10 @@ class StatementsMatrix:
         dice = random.Random(case.seed)
         dice.shuffle(days)
         occurrence = dice.randint(1, days[0].seen[case.statement])
-        # What comes by chance may not come again: then the next days have their turn.
-        for quiet in days[:MOST_DAYS]:
+        # What comes by chance may not come again: then those days have their turn on which the
+        # statement came most often.
+        others = sorted(days[1:], key=lambda day: day.seen[case.statement], reverse=True)
+        for quiet in [days[0], *others][:MOST_DAYS]:
             found, struck = await _strike(case, quiet, occurrence, lane)
             if struck or found:
                 break
