@@ -71,8 +71,10 @@ def up(*options: str) -> Parts:
 
 def all_parts() -> Parts:
     """Every container by its service, as `docker compose ps` tells of it."""
-    lines = compose("ps", "--all", "--format", "json").splitlines()
-    return {part["Service"]: part for part in map(json.loads, lines)}
+    told = compose("ps", "--all", "--format", "json")
+    # Compose before 2.21 prints one list, a newer one a line for each.
+    parts = json.loads(told) if told.startswith("[") else map(json.loads, told.splitlines())
+    return {part["Service"]: part for part in parts}
 
 
 def require(holds: object, what: str) -> None:

@@ -219,7 +219,11 @@ async def _day_on_bucket(
             await day.end()
             if fault is not None and fault.name == READ_BY_SWEEP:
                 await day.until(has_struck, "struck")
-                await day.end()
+            lane.proxy.disarm()
+            live = await storage.stat(MANIFEST)
+            assert live is not None
+            day.manifests.add((live.name, live.generation))
+            await day.end()
             yield day.database, bucket
     finally:
         lane.proxy.disarm()
