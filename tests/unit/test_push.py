@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from shared.bus.port import Answer, Handler, Message
 from shared.push import LARGEST_BODY_BYTES, TokenVerifier, create_push_router
@@ -102,6 +103,15 @@ async def test_the_answer_decides_the_status(answer: Answer | Exception, status:
     assert response.status_code == status
     assert "a bug" not in response.text
     assert status == 204 or list(response.json()) == ["error"]
+
+
+async def test_a_bug_is_logged_as_an_error_with_its_stack() -> None:
+    with capture_logs() as lines:
+        await post(Recorder(RuntimeError("a bug")), envelope())
+        await post(Recorder(Answer.RETRY), envelope())
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("push.handler_raised", "error")
+    assert line["exc_info"] is True
 
 
 @pytest.mark.parametrize(
