@@ -173,7 +173,7 @@ async def check_bucket(settings: Settings) -> Check:
         client = Client(project=settings.project)
         storage = GcsStorage(client, settings.bucket, patience_seconds=ANSWER_SECONDS)
         try:
-            await storage.list_objects("crossdock-doctor/")
+            await storage.list_objects("imports/crossdock-doctor/")
         finally:
             await storage.close()
     except (TransientFault, GoogleAuthError) as fault:
@@ -207,14 +207,15 @@ def judge_subscription(name: str, project: str, topic: str, found: Subscription 
         )
     takes_letters = name == DEAD_LETTER_SUBSCRIPTION
     push_path = LETTER_PATH if takes_letters else PUSH_PATH
+    endpoint = found.push_config.push_endpoint
     gives_up = bool(found.dead_letter_policy.dead_letter_topic)
     wrong = [
         problem
         for is_wrong, problem in (
             (found.topic != f"projects/{project}/topics/{topic}", f"its topic is {found.topic}"),
             (
-                not found.push_config.push_endpoint.endswith(push_path),
-                f"its push endpoint {found.push_config.push_endpoint!r} does not end {push_path}",
+                bool(endpoint) and not endpoint.endswith(push_path),
+                f"its push endpoint {endpoint!r} does not end {push_path}",
             ),
             (
                 found.ack_deadline_seconds < ACK_DEADLINE_SECONDS,
@@ -229,7 +230,7 @@ def judge_subscription(name: str, project: str, topic: str, found: Subscription 
     return _judged(
         what,
         not wrong,
-        "; ".join(wrong) or f"pushes to {found.push_config.push_endpoint}",
+        "; ".join(wrong) or (f"pushes to {endpoint}" if endpoint else "waits for a pull worker"),
         "Create it anew; on this machine `crossdock down` and `crossdock up` do.",
     )
 

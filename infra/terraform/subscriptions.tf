@@ -83,3 +83,12 @@ resource "google_pubsub_subscription_iam_member" "worker" {
   role         = "roles/pubsub.subscriber"
   member       = google_service_account.workload[each.value.service].member
 }
+
+# `crossdock doctor` looks whether each is as it must be.
+resource "google_pubsub_subscription_iam_member" "operator" {
+  for_each = local.subscriptions
+
+  subscription = google_pubsub_subscription.this[each.key].name
+  role         = "roles/pubsub.viewer"
+  member       = google_service_account.workload["operator"].member
+}

@@ -368,6 +368,8 @@ def judged(found: Subscription | None) -> tuple[bool, str, str | None]:
 
 def test_a_subscription_that_would_lose_no_message_passes() -> None:
     assert judged(subscription()) == (True, "pushes to https://stager.example/pubsub/push", None)
+    pulled = subscription(push_config=PushConfig())
+    assert judged(pulled) == (True, "waits for a pull worker", None)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +377,6 @@ def test_a_subscription_that_would_lose_no_message_passes() -> None:
     [
         ({"topic": "projects/p/topics/staged"}, "its topic is projects/p/topics/staged"),
         ({"push_config": PushConfig(push_endpoint="https://stager.example/")}, "push endpoint"),
-        ({"push_config": PushConfig()}, "push endpoint"),
         ({"ack_deadline_seconds": 10}, "10 s, not 600 s"),
         ({"dead_letter_policy": None}, "no dead-letter policy"),
         ({"retry_policy": None}, "no retry policy"),

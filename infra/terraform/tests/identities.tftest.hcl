@@ -40,6 +40,21 @@ run "a_service_can_be_called_by_its_own_caller_and_by_nobody_else" {
   }
 }
 
+run "an_operator_may_look_at_each_subscription_and_take_nothing_from_it" {
+  command = plan
+
+  assert {
+    condition = (
+      keys(google_pubsub_subscription_iam_member.operator) == keys(google_pubsub_subscription.this)
+      && alltrue([
+        for one in google_pubsub_subscription_iam_member.operator :
+        one.role == "roles/pubsub.viewer" && one.member == google_service_account.workload["operator"].member
+      ])
+    )
+    error_message = "`crossdock doctor` cannot see a subscription, or an operator may take messages"
+  }
+}
+
 run "a_program_publishes_events_and_only_pubsub_publishes_dead_letters" {
   command = plan
 
