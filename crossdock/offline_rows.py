@@ -4,15 +4,17 @@ They stand in an SQLite database that nobody else sees. It lives in a small cach
 file without a name, and is gone with the process, however that ends.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from shared.contracts.model import Entity
 from shared.errors import TransientFault
 from shared.mysql.queries import load_queries
 from shared.mysql.quoting import quoted
+
+if TYPE_CHECKING:
+    import sqlite3
 
 CACHE_KIB: Final = 8 * 1024
 MOST_KEY_CHARACTERS_KEPT: Final = 200
@@ -22,7 +24,6 @@ JudgedRow = tuple[str, str | None, str | None, str | None]
 
 _SQL: Final = load_queries("crossdock", "offline_rows.sql")
 _PRIMARY_CODE: Final = 0xFF  # the low byte of what SQLite tells; the others tell it more closely
-_DISK_FAULTS: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
 class RefusedRow(NamedTuple):
@@ -35,19 +36,23 @@ class RefusedRow(NamedTuple):
 
 
 @contextmanager
-def open_rows() -> Iterator[sqlite3.Connection]:
+def open_rows() -> Iterator["sqlite3.Connection"]:
     """A database for the rows of one drop, which holds CACHE_KIB of them in memory.
 
     Raises:
         TransientFault: its file could not be written or read.
     """
+    # Commands that only look where a drop belongs import this module, and never open it.
+    import sqlite3  # noqa: PLC0415
+
+    disk_faults = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
     with closing(sqlite3.connect("")) as database:
         database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         database.execute("PRAGMA journal_mode = OFF")
         try:
             yield database
         except sqlite3.OperationalError as fault:
-            if fault.sqlite_errorcode & _PRIMARY_CODE not in _DISK_FAULTS:
+            if fault.sqlite_errorcode & _PRIMARY_CODE not in disk_faults:
                 raise
             raise TransientFault(
                 f"the check's temporary file could not be used: {fault}. It needs some 100 bytes "
@@ -58,7 +63,7 @@ def open_rows() -> Iterator[sqlite3.Connection]:
 class FileRows:
     """The rows of one file; those of its parent's file must be judged before."""
 
-    def __init__(self, database: sqlite3.Connection, entity: Entity) -> None:
+    def __init__(self, database: "sqlite3.Connection", entity: Entity) -> None:
         self._database = database
         self._entity = entity
         names = {
@@ -113,5 +118,5 @@ class FileRows:
         found = self._run("first_refused", unresolved=unresolved, **kept)
         return [RefusedRow(*row) for row in found]
 
-    def _run(self, statement: str, **values: Any) -> sqlite3.Cursor:
+    def _run(self, statement: str, **values: Any) -> "sqlite3.Cursor":
         return self._database.execute(self._sql[statement], values)

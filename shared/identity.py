@@ -5,12 +5,13 @@ rebuild from nothing gives every key its id again.
 """
 
 import hashlib
+import struct
 from collections.abc import Iterable
 from typing import Final
 
 ID_BITS: Final = 63
-_HASHED_BYTES: Final = 8
-_SPARE_BITS: Final = 8 * _HASHED_BYTES - ID_BITS
+_SPARE_BITS: Final = 64 - ID_BITS
+_first_64_bits = struct.Struct(">Q24x").iter_unpack
 
 
 def key_prefix(entity: str, source_system: str) -> bytes:
@@ -20,8 +21,9 @@ def key_prefix(entity: str, source_system: str) -> bytes:
 
 def hashes_of(prefix: bytes, keys: Iterable[bytes]) -> list[int]:
     """ID_BITS of the SHA-256 of the prefix and each key."""
-    sha256, number = hashlib.sha256, int.from_bytes
-    return [number(sha256(prefix + key).digest()[:_HASHED_BYTES]) >> _SPARE_BITS for key in keys]
+    sha256 = hashlib.sha256
+    digests = b"".join([sha256(prefix + key).digest() for key in keys])
+    return [number >> _SPARE_BITS for (number,) in _first_64_bits(digests)]
 
 
 def hashed_id(

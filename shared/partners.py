@@ -41,6 +41,10 @@ class RejectLimit:
 
     percent: Decimal = Decimal(1)
 
+    def is_passed(self, *, rows: int, rejected: int) -> bool:
+        """Whether a file of so many data rows has too many rejected ones."""
+        return rejected >= FEWEST_REJECTS_OVER_LIMIT and rejected * 100 > self.percent * rows
+
     def check(self, file_name: str, *, rows: int, rejected: int) -> None:
         """Hold a file's rejects against the limit.
 
@@ -52,7 +56,7 @@ class RejectLimit:
         Raises:
             Rejected: `rejects.over_limit`.
         """
-        if rejected >= FEWEST_REJECTS_OVER_LIMIT and rejected * 100 > self.percent * rows:
+        if self.is_passed(rows=rows, rejected=rejected):
             message = (
                 f"{file_name}: {rejected} of {rows} rows were rejected; a load fails from "
                 f"{FEWEST_REJECTS_OVER_LIMIT} on if they are more than {self.percent} % of the rows"

@@ -36,8 +36,8 @@ STEPS: Final[dict[str, tuple[str, ...]]] = {
     "upserter": (
         "claimed",
         "predecessor_ended",
-        "plan_made",
         "gate_taken",
+        "plan_made",
         "entity_written",
         "work_asserted",
         "milestone_written",

@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.upserter.attempt import Attempt, Planned
+from services.upserter.classify import classify, survey
+from services.upserter.gate import Gate
+from services.upserter.hands import Hands
+from services.upserter.plan import plan_of
 from services.upserter.stage import upsert
+from services.upserter.write import write
 from shared.contracts.model import Entity, Kind, contracts
 from shared.contracts.tables import Names, staging_head
 from shared.errors import Rejected
@@ -15,6 +21,7 @@ from shared.mysql.connect import Database
 from shared.stage import Parts
 
 V1 = contracts()["v1"]
+PLANS = plan_of(V1)
 OUTCOMES = ("inserted", "updated", "unchanged", "stale", "rejected")
 NEW_LOAD = """INSERT INTO load_ledger (load_id, source_system, partner, bucket, prefix, state,
     reached, run, validated_run, staged_run, owned, schema_version, version,
@@ -108,6 +115,27 @@ async def apply(parts: Parts, load_id: str) -> None:
     except Rejected as rejected:
         await parts.ledger.fail(claim, rejected.failure)
         raise
+
+
+async def plan_all(database: Database, attempt: Attempt, gate: Gate) -> dict[str, Planned]:
+    """What is to be done with the rows of a staged load, by entity; nothing is written."""
+    hands = Hands(database, (database,))
+    surveys = await survey(hands, PLANS, attempt)
+    planned: dict[str, Planned] = {}
+    for plan in PLANS:
+        name = plan.entity.name
+        planned[name] = await classify(
+            hands, plan, attempt, surveys[name], gate=gate, earlier=planned
+        )
+    return planned
+
+
+async def write_all(
+    database: Database, attempt: Attempt, gate: Gate, planned: Mapping[str, Planned]
+) -> None:
+    """Do what is planned, in a transaction that is open."""
+    for plan in PLANS:
+        await write(database, plan, attempt, planned[plan.entity.name], gate.newer)
 
 
 async def deliver(

@@ -26,13 +26,15 @@ SELECT code, COUNT(*) AS kept FROM load_reject
 WHERE load_id = %(load_id)s AND run = %(run)s GROUP BY code ORDER BY kept DESC, code;
 
 -- name: count_standing
--- How many of the keys that the load's upsert accepted stand in production now.
+-- How many of the keys that the load's upsert accepted stand in production now: of all staged rows
+-- those that have their key's hash as id, but of the planned ones those that have their own.
 SELECT (
-    SELECT COUNT(*) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id_column} = s.hashed_id
-    WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND NOT EXISTS (
-        SELECT 1 FROM {plan} d WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s
-            AND d.hashed_id = s.hashed_id AND d.row_no = s.row_no
-    )
+    SELECT COUNT(*) FROM {staging} s
+    STRAIGHT_JOIN {production} p ON p.{id_column} = s.hashed_id
+    WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
+) - (
+    SELECT COUNT(*) FROM {plan} d STRAIGHT_JOIN {production} p ON p.{id_column} = d.hashed_id
+    WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s
 ) + (
     SELECT COUNT(*) FROM {plan} d
     STRAIGHT_JOIN {production} p ON p.{id_column} = d.internal_id

@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import count
+from operator import itemgetter
 
 from shared.contracts.model import Entity
-from shared.csv_records import RecordReader, canonical_lines, leading_fields
+from shared.csv_records import RecordReader, canonical_lines, leading_columns
 from shared.errors import Failure, Rejected
 from shared.identity import hashes_of, key_prefix
 
@@ -73,12 +74,12 @@ class CanonicalStream:
         """In the order of the hashes: staging keeps rows together that come together."""
         keys = self._keys()
         leading = 1 + max(place for _, place in keys)
-        fields = [leading_fields(record, leading) for record in records]
-        hashes = [hashes_of(prefix, [row[place] for row in fields]) for prefix, place in keys]
+        columns = leading_columns(records, leading)
+        hashes = [hashes_of(prefix, columns[place]) for prefix, place in keys]
         line = b"%d," * (len(keys) + 1) + b"%b\n"
-        rows = sorted(zip(*hashes, count(self.rows + 1), records, strict=False))
+        rows = zip(*hashes, count(self.rows + 1), records, strict=False)
         self.rows += len(records)
-        return canonical_lines([line % row for row in rows])
+        return canonical_lines([line % row for row in sorted(rows, key=itemgetter(0))])
 
     def _keys(self) -> list[tuple[bytes, int]]:
         """What is hashed of a row: the prefix, and which field holds the key."""

@@ -78,17 +78,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A plan that holds as long as no other upsert of the source_system commits.
+class Planned:
+    """What is to be done with the rows of one file.
 
     Attributes:
-        epoch: how many upserts of the source_system had committed before it was made.
-        newer_loads: the newer loads that were applied already; with any, this one is late.
-        expected: by entity, what is done with the rows that are not planned; None if all are.
-        counts: by entity, in load order.
+        expected: what is done with the rows that are not planned; None if all are.
+        departing: how many rows are planned.
+        counts: how many rows have which outcome.
+        ids_may_differ: whether ids from here on may be others than the keys' hashes.
     """
 
-    epoch: int
-    newer_loads: tuple[str, ...]
-    expected: dict[str, Action | None]
-    counts: dict[str, Counts]
+    expected: Action | None
+    departing: int
+    counts: Counts
+    ids_may_differ: bool = False

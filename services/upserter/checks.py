@@ -1,10 +1,10 @@
 """Rejected rows: why each was refused, and whether they are too many for the load to go on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from services.upserter.attempt import Attempt, Prepared
+from services.upserter.attempt import Attempt, Counts
 from services.upserter.plan import EntityPlan
 from shared.contracts.model import Entity
 from shared.contracts.row_rules import (
@@ -91,33 +91,43 @@ async def record_rejects(database: Database, plan: EntityPlan, attempt: Attempt)
 
 
 async def hold_limit(
-    database: Database,
     plans: Sequence[EntityPlan],
     attempt: Attempt,
-    prepared: Prepared,
+    counts: Mapping[str, Counts],
     limit: RejectLimit,
+    database: Database,
 ) -> None:
     """Let no load pass that has too many rejects in a file; its counts and rejects stay on record.
+
+    Args:
+        plans: the statements of each entity.
+        attempt: whose rows, and under which fence.
+        counts: by entity.
+        limit: how many are too many.
+        database: a connection in autocommit.
 
     Raises:
         Rejected: `rejects.over_limit`, naming the file and its first rejected row.
     """
     for plan in plans:
-        counts = prepared.counts[plan.entity.name]
+        found = counts[plan.entity.name]
         try:
-            limit.check(plan.entity.file_name, rows=counts.staged, rejected=counts.rejected)
+            limit.check(plan.entity.file_name, rows=found.staged, rejected=found.rejected)
         except Rejected as over:
-            await _record_counts(database, plans, attempt, prepared)
+            await _record_counts(database, plans, attempt, counts)
             first = await database.fetch_one(plan.sql["first_reject"], attempt.keys())
             raise Rejected(replace(over.failure, **first or {})) from None
 
 
 async def _record_counts(
-    database: Database, plans: Sequence[EntityPlan], attempt: Attempt, prepared: Prepared
+    database: Database,
+    plans: Sequence[EntityPlan],
+    attempt: Attempt,
+    counts: Mapping[str, Counts],
 ) -> None:
     for plan in plans:
-        counts = prepared.counts[plan.entity.name]
-        values = attempt.keys(staged=counts.staged, rejected=counts.rejected)
+        found = counts[plan.entity.name]
+        values = attempt.keys(staged=found.staged, rejected=found.rejected)
         await database.execute(plan.sql["record_refused_load"], values)
 
 

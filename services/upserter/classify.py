@@ -1,23 +1,24 @@
-"""Before the transaction: what is to be done with every staged row; what departs is planned."""
+"""Before a file is written: what is to be done with each of its rows; what departs is planned."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Any, Final
 
-from services.upserter import gate
-from services.upserter.attempt import Action, Attempt, Counts, Prepared
+from services.upserter.attempt import Action, Attempt, Counts, Planned
 from services.upserter.checks import record_rejects
 from services.upserter.collisions import Contested, yielding
+from services.upserter.gate import Gate, NewerLoad
+from services.upserter.hands import Hands
 from services.upserter.plan import EntityPlan
 from shared.errors import TransientFault
 from shared.identity import ID_BITS, hashed_id
 from shared.mysql.connect import Database
-from shared.mysql.side_by_side import side_by_side
+from shared.mysql.side_by_side import all_of
 
 ROWS_A_DELETE: Final = 50_000
-ROWS_A_CLASSIFY: Final = 25_000
+ROWS_A_PIECE: Final = 25_000
 SAMPLED_ROWS: Final = 200
 
 
@@ -36,62 +37,72 @@ class Survey:
     pinned: int | None
 
 
-async def prepare(
-    databases: Sequence[Database],
-    plans: Sequence[EntityPlan],
-    attempt: Attempt,
-    seeks_collisions: bool = False,
-) -> Prepared:
-    """Classify every row of the load, parents first; nothing of production is touched.
+async def survey(hands: Hands, plans: Sequence[EntityPlan], attempt: Attempt) -> dict[str, Survey]:
+    """See that staging is whole, and forget what an earlier attempt has planned.
 
-    What most rows of a file need is expected, and only the others are planned. Every row is planned
+    Raises:
+        TransientFault: staging does not hold what the files did.
+    """
+    await hands.help(partial(_forget_earlier, plans, attempt))
+    surveys = await all_of(hands.help(partial(_survey, plan, attempt)) for plan in plans)
+    return {plan.entity.name: one for plan, one in zip(plans, surveys, strict=True)}
+
+
+async def classify(
+    hands: Hands,
+    plan: EntityPlan,
+    attempt: Attempt,
+    surveyed: Survey,
+    *,
+    gate: Gate,
+    earlier: Mapping[str, Planned],
+) -> Planned:
+    """Find what is to be done with every row of a file; nothing of production is touched.
+
+    What most of its rows need is expected, and only the others are planned. Every row is planned
     where ids may be others than the keys' hashes, where rows share one, and in a late load.
 
     Args:
-        databases: connections in autocommit, which share the work.
-        plans: the statements of each entity.
+        hands: the connections that do it.
+        plan: the statements of the entity.
         attempt: whose rows, and under which fence.
-        seeks_collisions: look for new keys whose ids production holds for other keys. Writing such
-            a row fails for its primary key, so only an attempt after that failure has to look.
+        surveyed: what is known of the file.
+        gate: what is true while it is held.
+        earlier: by entity, what is to be done with the files before this one.
 
     Raises:
         pymysql.err.IntegrityError: another source_system took an id at the same moment.
-        TransientFault: staging does not hold what the files did.
     """
-    database = databases[0]
-    state = await gate.read_state(database, attempt)
-    newer = await gate.newer_applied(database, attempt)
-    await _forget_earlier(database, plans, attempt)
-    surveys = await side_by_side(databases, [partial(_survey, plan, attempt) for plan in plans])
-    ids_may_differ = state.has_other_ids or seeks_collisions
-    expected: dict[str, Action | None] = {}
-    counts: dict[str, Counts] = {}
-    for plan, survey in zip(plans, surveys, strict=True):
-        shares_ids = ids_may_differ or survey.hashes < survey.staged
-        plans_all = shares_ids or bool(newer)
-        expects = None if plans_all else await _expect(database, plan, attempt)
-        parent = counts.get(plan.entity.parent or "")
-        refused_parents = 0 if parent is None else parent.rejected
-        values = attempt.keys(expected=expects, refused_parents=refused_parents)
-        await _classify(databases, plan, survey, values)
+    ids_may_differ = gate.ids_may_differ or any(one.ids_may_differ for one in earlier.values())
+    shares_ids = ids_may_differ or surveyed.hashes < surveyed.staged
+    plans_all = shares_ids or bool(gate.newer)
+    expected = None if plans_all else await hands.help(partial(_expect, plan, attempt))
+    parent = earlier.get(plan.entity.parent or "")
+    refused_parents = 0 if parent is None else parent.counts.rejected
+    values = attempt.keys(expected=expected, refused_parents=refused_parents)
+    await _classify(hands, plan, surveyed, values)
+
+    async def settle(database: Database) -> Planned:
         if shares_ids:
             await database.execute(plan.sql["refuse_copies"], attempt.keys())
-        counted = await _count(database, plan, attempt, survey, expects)
-        if counted.rejected:
+        planned = await _count(database, plan, attempt, surveyed, expected)
+        if planned.counts.rejected:
             await record_rejects(database, plan, attempt)
+        differ = ids_may_differ
         if shares_ids:
-            ids_may_differ |= await _settle_collisions(database, plan, attempt)
-        if ids_may_differ:
+            differ |= await _settle_collisions(database, plan, attempt)
+        if differ:
             await database.execute(plan.sql["yield_to_survivor"], attempt.keys())
-        await _yield_to_newer(database, plan, attempt, newer)
+        await _yield_to_newer(database, plan, attempt, gate.newer)
         if plans_all:
-            counted = await _count(database, plan, attempt, survey, expects)
-        expected[plan.entity.name], counts[plan.entity.name] = expects, counted
-    return Prepared(state.epoch, tuple(load.load_id for load in newer), expected, counts)
+            planned = await _count(database, plan, attempt, surveyed, expected)
+        return replace(planned, ids_may_differ=differ)
+
+    return await hands.help(settle)
 
 
 async def _forget_earlier(
-    database: Database, plans: Sequence[EntityPlan], attempt: Attempt
+    plans: Sequence[EntityPlan], attempt: Attempt, database: Database
 ) -> None:
     for plan in plans:
         while await database.execute(plan.sql["forget_earlier"], attempt.keys(most=ROWS_A_DELETE)):
@@ -102,43 +113,46 @@ async def _forget_earlier(
 async def _survey(plan: EntityPlan, attempt: Attempt, database: Database) -> Survey:
     row = await database.fetch_one(plan.sql["survey"], attempt.keys())
     assert row is not None, "an aggregate has its row"
-    survey = Survey(**row)
-    if survey.staged != survey.pinned:
+    found = Survey(**row)
+    if found.staged != found.pinned:
         raise TransientFault(
-            f"staging holds {survey.staged} of the {survey.pinned} rows of "
+            f"staging holds {found.staged} of the {found.pinned} rows of "
             f"{plan.entity.file_name}; replay the load from the stager"
         )
-    return survey
+    return found
 
 
-async def _expect(database: Database, plan: EntityPlan, attempt: Attempt) -> Action:
+async def _expect(plan: EntityPlan, attempt: Attempt, database: Database) -> Action:
     row = await database.fetch_one(plan.sql["sample"], attempt.keys(most=SAMPLED_ROWS))
     assert row is not None, "an aggregate has its row"
     return "insert" if 2 * row["new_rows"] > row["sampled"] else "unchanged"
 
 
 async def _classify(
-    databases: Sequence[Database], plan: EntityPlan, survey: Survey, values: dict[str, Any]
+    hands: Hands, plan: EntityPlan, surveyed: Survey, values: dict[str, Any]
 ) -> None:
     statement = plan.sql["classify_all" if values["expected"] is None else "classify"]
 
-    async def classify(hashes: tuple[int, int], database: Database) -> None:
-        first, last = hashes
-        await database.execute(statement, {**values, "first_hash": first, "last_hash": last})
+    async def classify_piece(piece: dict[str, int], database: Database) -> None:
+        await database.execute(statement, values | piece)
 
-    pieces = -(-survey.staged // ROWS_A_CLASSIFY)
-    await side_by_side(databases, [partial(classify, hashes) for hashes in ranges(pieces)])
+    pieces = pieces_of(surveyed.staged)
+    await all_of(hands.help(partial(classify_piece, piece)) for piece in pieces)
 
 
-def ranges(pieces: int) -> list[tuple[int, int]]:
-    """All hashes in so many ranges of one size, the first and the last of each; rows lie evenly."""
+def pieces_of(rows: int) -> list[dict[str, int]]:
+    """Ranges of hashes with about ROWS_A_PIECE of so many rows each; rows lie evenly among all."""
+    pieces = -(-rows // ROWS_A_PIECE)
     starts = [piece * 2**ID_BITS // pieces for piece in range(pieces)]
     ends = [*starts[1:], 2**ID_BITS]
-    return [(start, end - 1) for start, end in zip(starts, ends, strict=False)]
+    return [
+        {"first_hash": start, "last_hash": end - 1}
+        for start, end in zip(starts, ends, strict=False)
+    ]
 
 
 async def _yield_to_newer(
-    database: Database, plan: EntityPlan, attempt: Attempt, newer: Sequence[gate.NewerLoad]
+    database: Database, plan: EntityPlan, attempt: Attempt, newer: Sequence[NewerLoad]
 ) -> None:
     for load in newer:
         values = attempt.keys(newer_load=load.load_id, newer_run=load.run, newer_fence=load.fence)
@@ -150,22 +164,23 @@ async def _count(
     database: Database,
     plan: EntityPlan,
     attempt: Attempt,
-    survey: Survey,
-    expects: Action | None,
-) -> Counts:
+    surveyed: Survey,
+    expected: Action | None,
+) -> Planned:
     rows = await database.fetch_all(plan.sql["count_actions"], attempt.keys())
     by_action: dict[str, int] = {row["action"]: row["row_count"] for row in rows}
-    if expects is not None:
-        planned = sum(by_action.values())
-        by_action[expects] = survey.staged - planned
-    return Counts(
-        staged=survey.staged,
+    departing = sum(by_action.values())
+    if expected is not None:
+        by_action[expected] = surveyed.staged - departing
+    counts = Counts(
+        staged=surveyed.staged,
         inserted=by_action.get("insert", 0),
         updated=by_action.get("update", 0),
         unchanged=by_action.get("unchanged", 0),
         stale=by_action.get("stale", 0),
         rejected=by_action.get("reject", 0),
     )
+    return Planned(expected, departing, counts)
 
 
 async def _settle_collisions(database: Database, plan: EntityPlan, attempt: Attempt) -> bool:

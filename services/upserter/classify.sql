@@ -1,4 +1,4 @@
--- What is worked out before the transaction: which row gets which id, and what is to be done with
+-- What is worked out before a file is written: which row gets which id, and what is to be done with
 -- it. A row that is not in the plan gets its hash as id, and what is expected of most is done.
 -- {...} come from the contract.
 

@@ -68,11 +68,6 @@ EXISTS (
 -- No row yet, for an entity whose key stands in its own row.
 (p.{id} IS NULL OR p.source_system <> %(source_system)s OR p.{key} <> s.{key})
 
--- name: expected_rows
--- The staged rows that are not planned otherwise.
-{staging} s
-WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
-
 -- name: is_not_planned
 -- Whether a staged row is one of those with which the expected is done.
 NOT EXISTS (

@@ -18,23 +18,6 @@ _LOCK_NOWAIT: Final = 3572
 MOST_PATIENCES: Final = 4
 
 
-class PlanOutdated(Exception):  # noqa: N818 - a fact about the plan, not an error
-    """Another upsert committed since the plan was made; it has to be made again."""
-
-
-@dataclass(frozen=True, slots=True)
-class GateState:
-    """What a plan that is made from now on rests on.
-
-    Attributes:
-        epoch: the upserts of the source_system that committed.
-        has_other_ids: whether any of its keys has another id than its hash.
-    """
-
-    epoch: int
-    has_other_ids: bool
-
-
 @dataclass(frozen=True, slots=True)
 class NewerLoad:
     """A newer load of the source_system that was applied already.
@@ -50,19 +33,23 @@ class NewerLoad:
     fence: int
 
 
-async def read_state(database: Database, attempt: Attempt) -> GateState:
-    """The gate as it stands; it is made for a source_system that comes for the first time."""
-    row = await database.fetch_one(_SQL["read_state"], attempt.keys())
-    if row is None:
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What no other upsert of the source_system changes while the gate is held.
+
+    Attributes:
+        ids_may_differ: whether any of its keys may have another id than its hash.
+        newer: the newer loads that were applied already, oldest first; with any, this one is late.
+    """
+
+    ids_may_differ: bool
+    newer: tuple[NewerLoad, ...]
+
+
+async def add_gate(database: Database, attempt: Attempt) -> None:
+    """See that the source_system has its gate, also when it comes for the first time."""
+    if await database.fetch_value(_SQL["has_gate"], attempt.keys()) is None:
         await database.execute(_SQL["add_gate"], attempt.keys())
-        return await read_state(database, attempt)
-    return GateState(row["epoch"], bool(row["has_other_ids"]))
-
-
-async def newer_applied(database: Database, attempt: Attempt) -> list[NewerLoad]:
-    """The newer loads of the source_system that were applied already, oldest first."""
-    rows = await database.fetch_all(_SQL["newer_applied"], attempt.keys())
-    return [NewerLoad(**row) for row in rows]
 
 
 async def let_older_go_first(
@@ -99,24 +86,33 @@ def _has_waited(load: Load, since: datetime | None, seconds: float) -> bool:
     return since is not None and since + timedelta(seconds=seconds) <= load.now
 
 
-async def take_gate(database: Database, attempt: Attempt, epoch: int) -> None:
+async def take_gate(
+    database: Database, attempt: Attempt, *, seeks_collisions: bool = False
+) -> Gate:
     """Keep every other upsert of the source_system out until the open transaction ends.
+
+    Args:
+        database: the connection with the open transaction.
+        attempt: whose gate.
+        seeks_collisions: let new keys have other ids than their hashes, where production holds
+            those for other keys. Writing such a row fails for its primary key, so only an attempt
+            after that failure has to look.
 
     Raises:
         Waiting: another one is inside.
-        PlanOutdated: another one has been inside since the epoch was read.
     """
     try:
-        found = await database.fetch_value(_SQL["take_gate"], attempt.keys())
+        await database.fetch_one(_SQL["take_gate"], attempt.keys())
     except pymysql.err.OperationalError as error:
         if error.args[0] != _LOCK_NOWAIT:
             raise
         reason = f"another load of {attempt.source_system} is being applied"
         raise Waiting(reason) from None
-    if found != epoch:
-        raise PlanOutdated(f"{attempt.source_system} went from epoch {epoch} to {found}")
+    has_other_ids = bool(await database.fetch_value(_SQL["has_other_ids"], attempt.keys()))
+    newer = await database.fetch_all(_SQL["newer_applied"], attempt.keys())
+    return Gate(seeks_collisions or has_other_ids, tuple(NewerLoad(**row) for row in newer))
 
 
 async def advance_epoch(database: Database, attempt: Attempt) -> None:
-    """Tell all who have a plan for this source_system that it holds no longer."""
+    """Tell who reads production that an upsert of this source_system has committed."""
     await database.execute(_SQL["advance_epoch"], attempt.keys())

@@ -1,12 +1,8 @@
 -- Whose turn it is: one upsert at a time for each source_system, older loads first.
 
--- name: read_state
--- How many upserts of this source_system have committed, and whether any of its keys was merged or
--- has met a collision; what is worked out now rests on both.
-SELECT epoch, has_merged_keys OR EXISTS (
-    SELECT 1 FROM identity_collision c WHERE c.source_system = %(source_system)s
-) AS has_other_ids
-FROM source_gate WHERE source_system = %(source_system)s
+-- name: has_gate
+-- Whether the source_system has come before.
+SELECT 1 FROM source_gate WHERE source_system = %(source_system)s
 
 -- name: add_gate
 -- The gate of a source_system that comes for the first time.
@@ -16,8 +12,14 @@ INSERT IGNORE INTO source_gate (source_system) VALUES (%(source_system)s)
 -- Held until the transaction ends; refused at once where another load holds it.
 SELECT epoch FROM source_gate WHERE source_system = %(source_system)s FOR UPDATE NOWAIT
 
+-- name: has_other_ids
+-- Whether any key of the source_system was merged or has met a collision.
+SELECT has_merged_keys OR EXISTS (
+    SELECT 1 FROM identity_collision c WHERE c.source_system = %(source_system)s
+) FROM source_gate WHERE source_system = %(source_system)s
+
 -- name: advance_epoch
--- What others have worked out for this source_system holds no longer.
+-- How many upserts of the source_system have committed, for who reads production.
 UPDATE source_gate SET epoch = epoch + 1 WHERE source_system = %(source_system)s
 
 -- name: older_in_flight

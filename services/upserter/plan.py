@@ -21,6 +21,7 @@ _TEMPLATES: Final = {
     for name, template in load_queries("services.upserter", file_name).items()
 }
 _FRAGMENTS: Final = load_fragments("services.upserter", "fragments.sql")
+_ALL: Final = {"is_not_planned": "TRUE"}
 _OF_CROSSWALKS_ONLY: Final = frozenset({"insert_keys", "insert_expected_keys", "move_first_seen"})
 # A field with one of these is quoted, as `encode_record` does it; no staged text holds a NUL.
 _NEEDS_QUOTES_SQL: Final = "_utf8mb4 0x" + b'[",\x01-\x1f\x7f]'.hex()
@@ -28,10 +29,18 @@ _NEEDS_QUOTES_SQL: Final = "_utf8mb4 0x" + b'[",\x01-\x1f\x7f]'.hex()
 
 @dataclass(frozen=True, slots=True)
 class EntityPlan:
-    """One entity and its statements, by the names that the .sql files give them."""
+    """One entity and its statements, by the names that the .sql files give them.
+
+    Attributes:
+        entity: the entity.
+        sql: its statements.
+        sql_of_all: those that write the rows that are not planned, where none is planned.
+        id_bits: of its ids.
+    """
 
     entity: Entity
     sql: Mapping[str, str]
+    sql_of_all: Mapping[str, str]
     id_bits: int
 
 
@@ -47,12 +56,19 @@ def plan_of(contract: Contract, *, id_bits: int = ID_BITS) -> tuple[EntityPlan, 
 
 def _entity_plan(contract: Contract, entity: Entity, id_bits: int) -> EntityPlan:
     parts = _parts(contract, entity, id_bits)
-    statements = {
-        name: template.format_map(parts)
+    templates = {
+        name: template
         for name, template in _TEMPLATES.items()
         if entity.has_children or name not in _OF_CROSSWALKS_ONLY
     }
-    return EntityPlan(entity, statements, id_bits)
+    of_all = {
+        name: template for name, template in templates.items() if "{is_not_planned}" in template
+    }
+    return EntityPlan(entity, _filled(templates, parts), _filled(of_all, parts | _ALL), id_bits)
+
+
+def _filled(templates: Mapping[str, str], parts: Mapping[str, str]) -> dict[str, str]:
+    return {name: template.format_map(parts) for name, template in templates.items()}
 
 
 def _parts(contract: Contract, entity: Entity, id_bits: int) -> dict[str, str]:
@@ -67,12 +83,12 @@ def _parts(contract: Contract, entity: Entity, id_bits: int) -> dict[str, str]:
         "production": quoted(names.production),
         "violation": violation_sql(entity, "s"),
         "own_hash": _id_of_hash("s.hashed_id", id_bits),
+        "planned_hash": _id_of_hash("d.hashed_id", id_bits),
         "raw": _raw(entity),
     }
     parts |= _parent_parts(contract, entity, id_bits)
     parts |= _own_parts(entity, parts)
-    for name in ("is_not_planned", "expected_rows"):
-        parts[name] = _FRAGMENTS[name].format_map(parts)
+    parts["is_not_planned"] = _FRAGMENTS["is_not_planned"].format_map(parts)
     return parts | _column_parts(contract, entity, parts)
 
 

@@ -1,82 +1,72 @@
 """The upserter: staged rows into production, in the transaction that also moves the ledger."""
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import pymysql
 
+from services.upserter.apply import apply
 from services.upserter.attempt import Attempt
-from services.upserter.checks import hold_limit
-from services.upserter.classify import prepare
-from services.upserter.gate import PlanOutdated, advance_epoch, let_older_go_first, take_gate
-from services.upserter.plan import EntityPlan, plan_of
-from services.upserter.write import assert_reconciled, record_counts, write
+from services.upserter.classify import survey
+from services.upserter.gate import add_gate, advance_epoch, let_older_go_first, take_gate
+from services.upserter.hands import Hands
+from services.upserter.plan import plan_of
+from services.upserter.write import record_counts
 from shared.contracts.model import contract_of
-from shared.errors import TransientFault
 from shared.ledger.lease import Claim
-from shared.mysql.connect import DUPLICATE_ENTRY, LONG_SILENCE_SECONDS, Database
+from shared.mysql.connect import DUPLICATE_ENTRY, LONG_SILENCE_SECONDS
 from shared.stage import Parts, Stage
 from shared.steps import passed
 
-MOST_PLANS: Final = 3
+MOST_TRIES: Final = 3
 
 
 async def upsert(claim: Claim, parts: Parts) -> None:
     """Bring a staged load into production.
 
-    A plan holds only as long as no other upsert changes what it rests on; then it is made again.
-
     Raises:
         Rejected: too many rows are rejected, or the counts do not agree; production is untouched.
         Waiting: another load of the source_system goes first.
         LeaseLost: another worker took over.
-        TransientFault: the database did not answer, or other loads kept coming in between.
+        TransientFault: the database did not answer.
     """
-    plans = plan_of(contract_of(claim.load.schema_version))
     seeks_collisions = False
-    async with parts.ledger.connect(claim) as database:
-        for plans_left in reversed(range(MOST_PLANS)):
-            try:
-                await _upsert_once(claim, parts, database, plans, seeks_collisions=seeks_collisions)
-            except PlanOutdated:
-                continue
-            except pymysql.err.IntegrityError as error:
-                if error.args[0] != DUPLICATE_ENTRY or not plans_left:
-                    raise
-                seeks_collisions = True
-                continue
-            return
-    raise TransientFault(f"other loads changed what {claim.load.load_id} rests on, time and again")
+    for tries_left in reversed(range(MOST_TRIES)):
+        try:
+            return await _upsert_once(claim, parts, seeks_collisions=seeks_collisions)
+        except pymysql.err.IntegrityError as error:
+            if error.args[0] != DUPLICATE_ENTRY or not tries_left:
+                raise
+        await parts.ledger.end_connections(claim.token)
+        seeks_collisions = True
+    raise AssertionError("the last try returns or raises")
 
 
-async def _upsert_once(
-    claim: Claim,
-    parts: Parts,
-    database: Database,
-    plans: Sequence[EntityPlan],
-    *,
-    seeks_collisions: bool,
-) -> None:
+async def _upsert_once(claim: Claim, parts: Parts, *, seeks_collisions: bool) -> None:
     attempt = Attempt.of(claim)
+    plans = plan_of(contract_of(claim.load.schema_version))
     limit = parts.partners.reject_limit(claim.load.partner)
-    patience_seconds = parts.settings.order_wait_seconds
-
-    await let_older_go_first(database, attempt, claim.load, patience_seconds)
-    async with parts.ledger.connect(claim, silence_seconds=LONG_SILENCE_SECONDS) as second:
-        prepared = await prepare((database, second), plans, attempt, seeks_collisions)
-        await hold_limit(database, plans, attempt, prepared, limit)
-        passed("upserter", "plan_made", load_id=attempt.load_id)
-        async with parts.ledger.milestone(claim, database):
-            await take_gate(database, attempt, prepared.epoch)
+    connect = partial(parts.ledger.connect, claim)
+    async with (
+        connect() as writer,
+        connect(silence_seconds=LONG_SILENCE_SECONDS) as second,
+        connect(silence_seconds=LONG_SILENCE_SECONDS) as third,
+    ):
+        hands = Hands(writer, (second, third))
+        surveys = await survey(hands, plans, attempt)
+        await add_gate(writer, attempt)
+        async with parts.ledger.milestone(claim, writer):
+            gate = await take_gate(writer, attempt, seeks_collisions=seeks_collisions)
             passed("upserter", "gate_taken", load_id=attempt.load_id)
-            warning = await let_older_go_first(database, attempt, claim.load, patience_seconds)
-            await write(database, plans, attempt, prepared)
-            await advance_epoch(database, attempt)
-            await assert_reconciled(database, second, plans, attempt, prepared)
-            await record_counts(database, plans, attempt, prepared)
+            warning = await let_older_go_first(
+                writer, attempt, claim.load, parts.settings.order_wait_seconds
+            )
+            counts = await apply(hands, plans, attempt, surveys, gate=gate, limit=limit)
+            await advance_epoch(writer, attempt)
+            await record_counts(writer, plans, attempt, counts)
             passed("upserter", "work_asserted", load_id=attempt.load_id)
             if warning is not None:
-                await parts.ledger.warn(claim, database, warning)
+                await parts.ledger.warn(claim, writer, warning)
 
 
 STAGE = Stage("upserter", upsert)

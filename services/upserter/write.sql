@@ -17,7 +17,8 @@ ON DUPLICATE KEY UPDATE internal_id = d.internal_id
 INSERT INTO {crosswalk_keys}
     (hashed_id, source_system, source_key, internal_id, first_seen_load_id)
 SELECT s.hashed_id, %(source_system)s, s.{key}, {own_hash}, %(load_id)s
-FROM {expected_rows}
+FROM {staging} s
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
 ON DUPLICATE KEY UPDATE internal_id = {own_hash}
 
 -- name: move_first_seen
@@ -45,7 +46,8 @@ WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action = 'insert'
 INSERT INTO {production}
     ({columns}, source_system, source_version, first_load_id, last_load_id)
 SELECT {expected_values}, %(source_system)s, %(version)s, %(load_id)s, %(load_id)s
-FROM {expected_rows}
+FROM {staging} s
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
 
 -- name: update_rows
 -- The rows whose values or parent differ.
@@ -67,17 +69,35 @@ WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND CASE d.action
     ELSE p.source_version = %(version)s AND p.last_load_id = %(load_id)s
 END
 
+-- name: see_what_is_written
+-- The next statement sees what another connection has written and not yet committed.
+SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED
+
 -- name: count_inserted
--- The same of all rows that are not planned otherwise, where those were inserted.
-SELECT COUNT(*) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
-WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
+-- How many of all staged rows stand as if they were inserted. COUNT(*) could be told by the index
+-- alone, of which MySQL then would read all in a table without statistics.
+SELECT COUNT(s.{key}) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
+    AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
+    AND p.source_version = %(version)s AND p.last_load_id = %(load_id)s
+
+-- name: count_planned_inserted
+-- The same of the planned ones, which are not to be counted so.
+SELECT COUNT(*) FROM {plan} d STRAIGHT_JOIN {production} p ON p.{id} = {planned_hash}
+WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s
     AND p.source_version = %(version)s AND p.last_load_id = %(load_id)s
 
 -- name: count_unchanged
--- The same where those were to stay as they are.
-SELECT COUNT(*) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
-WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
+-- How many of all staged rows stand as if they were to stay as they are.
+SELECT COUNT(s.{key}) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
+    AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
     AND p.source_version <= %(version)s
+
+-- name: count_planned_unchanged
+-- The same of the planned ones.
+SELECT COUNT(*) FROM {plan} d STRAIGHT_JOIN {production} p ON p.{id} = {planned_hash}
+WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND p.source_version <= %(version)s
 
 -- name: record_counts
 -- What this run did with each row that was staged.

@@ -6,7 +6,7 @@ from shared.csv_records.record import (
     canonical_lines,
     encode_record,
     fields_of,
-    leading_fields,
+    leading_columns,
 )
 from shared.csv_records.totals import ControlTotals
 
@@ -17,5 +17,5 @@ __all__ = [
     "canonical_lines",
     "encode_record",
     "fields_of",
-    "leading_fields",
+    "leading_columns",
 ]

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _NEEDS_QUOTES = re.compile(r'[",\x00-\x1f\x7f]')
 _QUOTED_FIELD_OR_NULL = re.compile(rb'"(?:[^"]++|"")*+"|(?<=,)NULL(?=[,\n])')
@@ -37,12 +37,14 @@ def canonical_lines(lines: Iterable[bytes]) -> bytes:
     return text
 
 
-def leading_fields(record: bytes, count: int) -> list[bytes]:
-    """The first fields of one verified record, as they are without quotes."""
-    fields = record.split(b",", count)[:count]
-    if b'"' in record and b'"' in b",".join(fields):
-        return [field.encode() for field in fields_of(record)[:count]]
-    return fields
+def leading_columns(records: Sequence[bytes], count: int) -> list[list[bytes]]:
+    """The first fields of verified records, a list for each column, as they are without quotes."""
+    rows = [record.split(b",", count) for record in records]
+    columns = [[row[place] for row in rows] for place in range(count)]
+    if not any(b'"' in b"".join(column) for column in columns):
+        return columns
+    rows = [[field.encode() for field in fields_of(record)[:count]] for record in records]
+    return [[row[place] for row in rows] for place in range(count)]
 
 
 def _with_null_quoted(field: re.Match[bytes]) -> bytes:

@@ -112,7 +112,7 @@ class Ledger:
             TransientFault: it is still there after DEAD_WORKER_SECONDS, or could not be found.
         """
         if claim.predecessor is not None:
-            await self._end_connections(claim.predecessor)
+            await self.end_connections(claim.predecessor)
 
     @asynccontextmanager
     async def milestone(self, claim: Claim, database: Database) -> AsyncIterator[None]:
@@ -129,7 +129,7 @@ class Ledger:
                 passed(claim.stage, "milestone_written", load_id=claim.load.load_id)
         except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError) as error:
             database.connection.close()
-            await self._end_connections(claim.token)
+            await self.end_connections(claim.token)
             if not await self._finished(claim):
                 raise TransientFault(f"{claim.stage} of {claim.load.load_id}: {error}") from error
         passed(claim.stage, "committed", load_id=claim.load.load_id)
@@ -185,7 +185,7 @@ class Ledger:
             longest=settings.retry_longest_seconds,
         )
         text = f"{type(error).__name__}: {error}"
-        await self._end_connections(claim.token)
+        await self.end_connections(claim.token)
         values = {
             **_keys(claim),
             "error": text,
@@ -206,7 +206,7 @@ class Ledger:
         Raises:
             TransientFault: the database is unreachable; the lease then ends by itself.
         """
-        await self._end_connections(claim.token)
+        await self.end_connections(claim.token)
         async with self._connect_as(claim) as database, database.transaction():
             if await database.execute(SQL["release"], _keys(claim)):
                 await note(database, claim.load.load_id, "released", claim=claim)
@@ -235,7 +235,12 @@ class Ledger:
         async with connect(self.url) as database:
             return bool(await database.fetch_value(SQL["finished_under"], _keys(claim)))
 
-    async def _end_connections(self, token: str) -> None:
+    async def end_connections(self, token: str) -> None:
+        """End what a worker left running in the server, and wait until it is rolled back.
+
+        Raises:
+            TransientFault: it is still there after DEAD_WORKER_SECONDS, or could not be found.
+        """
         async with connect(self.url) as database, asyncio.timeout(DEAD_WORKER_SECONDS):
             while True:
                 if not await kill_connections(database, token):

@@ -1,8 +1,17 @@
 """Work that several connections share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from shared.mysql.connect import Database
 
@@ -23,11 +32,23 @@ async def side_by_side(
         for number, piece in waiting:
             done[number] = await piece(database)
 
-    workers = [asyncio.create_task(work_off(database)) for database in databases]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    await all_of(work_off(database) for database in databases)
     return [done[number] for number in sorted(done)]
+
+
+async def all_of(pieces: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What comes of all pieces, in order; whatever one raises ends the others."""
+    tasks = [asyncio.create_task(piece) for piece in pieces]
+    async with ending(tasks):
+        return await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
+async def ending(tasks: Collection[asyncio.Task[Any]]) -> AsyncIterator[None]:
+    """See that none of the tasks goes on after the body, however it ends."""
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,7 +19,9 @@ from tests.faults.strike import Strike
 from tests.faults.suite import NEVER_STRUCK, Case, Result, Servers, seed_of
 
 # Passed once for each file or entity of a load; every other step once for a load.
-FOR_EACH_ENTITY = {"file_read", "run_cleared", "file_sent", "file_staged", "entity_written"}
+FOR_EACH_ENTITY = {
+    *("file_read", "run_cleared", "file_sent", "file_staged", "plan_made", "entity_written")
+}
 ENTITIES = 4
 # A pass of the sweep comes every half second, and some see the load at work.
 SWEEPS = 3

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crossdock.pipeline import Ending, subscribe_stages
-from services.upserter.classify import prepare
+from services.upserter.classify import survey
 from shared.bus.memory import MemoryBus
 from shared.events import Topic
 from shared.gcs_notification import notification_of
@@ -84,27 +84,28 @@ async def test_a_load_that_has_waited_long_enough_goes_on_with_a_warning(
     assert any("held" in warning for warning in (await report(database))["warnings"])
 
 
-async def test_an_upsert_that_came_in_between_makes_the_plan_anew(
+async def test_a_newer_load_that_was_applied_just_before_the_gate_was_taken_is_seen(
     parts: Parts, bucket_dir: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = Drop(), Drop(load_id="load-2", created_at=later(1))
-    first.write(bucket_dir)
-    second.write(bucket_dir)
-    made: list[str] = []
+    changed = {name: list(rows) for name, rows in ROWS.items()}
+    changed["customers"] = [{**row, "city": "Elsewhere"} for row in ROWS["customers"]]
+    late = Drop.of(changed, created_at=later(1))
+    drops = (Drop(load_id="load-0"), late, Drop(load_id="load-2", created_at=later(2)))
+    for drop in drops:
+        drop.write(bucket_dir)
+    before, _, newer = drops
+    await run(parts, before)
+    parts = replace(parts, settings=parts.settings.model_copy(update={"order_wait_seconds": 0}))
 
-    async def prepare_and_be_overtaken(*arguments: Any, **named: Any) -> Any:
-        prepared = await prepare(*arguments, **named)
-        made.append("plan")
-        if len(made) == 1:
-            await run(parts, second)
-        return prepared
+    async def survey_and_be_overtaken(*arguments: Any) -> Any:
+        monkeypatch.setattr("services.upserter.stage.survey", survey)
+        surveys = await survey(*arguments)
+        await run(parts, newer)
+        return surveys
 
-    monkeypatch.setattr("services.upserter.stage.prepare", prepare_and_be_overtaken)
-    late = replace(parts, settings=parts.settings.model_copy(update={"order_wait_seconds": 0}))
-    parts = late
-    assert (await run(parts, first)).ending is Ending.REPORTED
-    assert len(made) == 3
-    assert counts(await report(database, "load-2"), "inserted") == dict.fromkeys(ROWS, 3)
+    monkeypatch.setattr("services.upserter.stage.survey", survey_and_be_overtaken)
+    assert (await run(parts, late)).ending is Ending.REPORTED
+    assert counts(await report(database, "load-2"), "unchanged") == dict.fromkeys(ROWS, 3)
     assert counts(await report(database, "load-1"), "stale") == dict.fromkeys(ROWS, 3)
 
 

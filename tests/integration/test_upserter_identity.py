@@ -6,14 +6,26 @@ import pymysql
 import pytest
 
 from services.upserter.attempt import Attempt
-from services.upserter.classify import prepare
+from services.upserter.gate import Gate
 from services.upserter.plan import plan_of
-from services.upserter.write import write
 from shared.identity import hashed_id
 from shared.mysql.connect import Database
 from shared.stage import Parts
 from tests.production import content
-from tests.upserts import V1, Rows, apply, counts, deliver, family, ids, production, row, stage
+from tests.upserts import (
+    V1,
+    Rows,
+    apply,
+    counts,
+    deliver,
+    family,
+    ids,
+    plan_all,
+    production,
+    row,
+    stage,
+    write_all,
+)
 from tests.upserts import rejects as rejects_of
 
 NAMES = ("customers", "vehicles", "invoices", "line_items")
@@ -152,7 +164,7 @@ async def test_a_key_takes_the_id_that_another_load_registered_for_it_meanwhile(
     attempt = Attempt(
         "L2", "acme", version=1, run=1, staged_run=1, validated_run=1, fence=1, applied_fence=0
     )
-    await prepare((database,), plan_of(V1), attempt, seeks_collisions=True)
+    await plan_all(database, attempt, Gate(ids_may_differ=True, newer=()))
     planned = "SELECT internal_id FROM plan_line_items WHERE load_id = 'L2' AND action = 'insert'"
     assert await database.fetch_value(planned) == 300
 
@@ -223,8 +235,8 @@ async def test_an_id_that_was_taken_since_the_plan_was_made_stops_the_write(
     database: Database,
 ) -> None:
     await stage(database, "L", 1, family("1"))
-    plans = plan_of(V1)
-    prepared = await prepare((database,), plans, ATTEMPT)
+    gate = Gate(ids_may_differ=False, newer=())
+    planned = await plan_all(database, ATTEMPT, gate)
     await database.execute(
         "INSERT INTO customers (customer_id, source_system, source_version, first_load_id, "
         "last_load_id) VALUES (%(id)s, 'other', 1, 'M', 'M')",
@@ -232,9 +244,10 @@ async def test_an_id_that_was_taken_since_the_plan_was_made_stops_the_write(
     )
     with pytest.raises(pymysql.err.IntegrityError):
         async with database.transaction():
-            await write(database, plans, ATTEMPT, prepared)
-    again = await prepare((database,), plans, ATTEMPT, seeks_collisions=True)
+            await write_all(database, ATTEMPT, gate, planned)
+    gate = Gate(ids_may_differ=True, newer=())
+    again = await plan_all(database, ATTEMPT, gate)
     async with database.transaction():
-        await write(database, plans, ATTEMPT, again)
+        await write_all(database, ATTEMPT, gate, again)
     assert len(await production(database, "customers")) == 2
     assert await parents(database, "vehicles") == {"V-1": "C-1"}

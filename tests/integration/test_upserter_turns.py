@@ -1,77 +1,119 @@
-"""Whose turn it is, and what an upsert reads and locks while it has its turn."""
+"""Whose turn it is, and what an upsert reads, locks and does at once while it has its turn."""
 
+import asyncio
 import re
 from itertools import chain
 from typing import Any
 
 import pytest
 
+from services.upserter import apply as applying
 from services.upserter import stage as upserter
 from services.upserter.attempt import Attempt
-from services.upserter.classify import prepare
-from services.upserter.gate import PlanOutdated, advance_epoch, take_gate
-from services.upserter.plan import plan_of
+from services.upserter.classify import Survey, survey
+from services.upserter.gate import add_gate, take_gate
+from services.upserter.hands import Hands
 from services.upserter.stage import upsert
-from services.upserter.write import assert_reconciled, write
-from shared.errors import TransientFault, Waiting
+from shared.errors import Rejected, Waiting
 from shared.mysql.connect import LONG_SILENCE_SECONDS, Database, connect
 from shared.stage import Parts
 from tests.production import content
-from tests.upserts import V1, apply, counts, deliver, family, row, stage, take
+from tests.upserts import (
+    PLANS,
+    apply,
+    counts,
+    deliver,
+    family,
+    plan_all,
+    rejects,
+    row,
+    stage,
+    take,
+    write_all,
+)
 
 ATTEMPT = Attempt(
     "L", "acme", version=1, run=1, staged_run=1, validated_run=1, fence=1, applied_fence=0
 )
 
 
-# A row that is planned, so that something happens while the plan is made.
-ONE_TO_REJECT = {"customers": [row("customers", "C-1"), row("customers", "C-2", country="GBR")]}
-
-
-async def test_a_plan_that_another_upsert_outdated_is_not_written(database: Database) -> None:
-    await stage(database, "L", 1, family("1"))
-    prepared = await prepare((database,), plan_of(V1), ATTEMPT)
-    await advance_epoch(database, ATTEMPT)
-    with pytest.raises(PlanOutdated):
-        async with database.transaction():
-            await take_gate(database, ATTEMPT, prepared.epoch)
-
-
-async def test_a_load_makes_its_plan_again_until_it_holds(parts: Parts, database: Database) -> None:
-    await database.execute("INSERT INTO source_gate (source_system) VALUES ('acme')")
-    await database.execute(
-        "CREATE TRIGGER overtaken AFTER INSERT ON plan_customers FOR EACH ROW "
-        "UPDATE source_gate SET epoch = epoch + 1 WHERE epoch < 2"
-    )
-    told = await deliver(parts, database, "L", 1, {**family("1"), **ONE_TO_REJECT})
-    assert told["customers"] == {"inserted": 1, "rejected": 1}
-    assert await database.fetch_value("SELECT epoch FROM source_gate") == 3
-
-
-async def test_a_load_that_is_overtaken_time_and_again_is_tried_later(
-    parts: Parts, database: Database
-) -> None:
-    await database.execute("INSERT INTO source_gate (source_system) VALUES ('acme')")
-    await database.execute(
-        "CREATE TRIGGER overtaken AFTER INSERT ON plan_customers FOR EACH ROW "
-        "UPDATE source_gate SET epoch = epoch + 1"
-    )
-    with pytest.raises(TransientFault):
-        await deliver(parts, database, "L", 1, {**family("1"), **ONE_TO_REJECT})
-    assert not any((await content(database)).values())
-
-
 async def test_a_gate_that_another_load_holds_is_waited_for_outside(
     database: Database, database_url: str
 ) -> None:
-    await stage(database, "L", 1, family("1"))
-    prepared = await prepare((database,), plan_of(V1), ATTEMPT)
+    await add_gate(database, ATTEMPT)
     async with connect(database_url) as other, other.transaction():
-        await take_gate(other, ATTEMPT, prepared.epoch)
+        await take_gate(other, ATTEMPT)
         with pytest.raises(Waiting) as caught:
             async with database.transaction():
-                await take_gate(database, ATTEMPT, prepared.epoch)
+                await take_gate(database, ATTEMPT)
     assert caught.value.older is None
+
+
+async def test_nothing_is_planned_before_the_gate_is_taken(
+    parts: Parts, database: Database, database_url: str
+) -> None:
+    await stage(database, "L", 1, {"customers": [row("customers", "C", country="GBR")]})
+    await add_gate(database, ATTEMPT)
+    async with connect(database_url) as other, other.transaction():
+        await take_gate(other, ATTEMPT)
+        with pytest.raises(Waiting):
+            await apply(parts, "L")
+    assert await database.fetch_value("SELECT COUNT(*) FROM plan_customers") == 0
+    assert await rejects(database, "L", "customers") == {}
+
+
+async def test_a_file_is_planned_while_the_one_before_is_being_written(
+    parts: Parts, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[str, str]] = []
+
+    def noted(_room: str, step: str, *, entity: str) -> None:
+        steps.append((step, entity))
+
+    monkeypatch.setattr(applying, "passed", noted)
+    await database.execute(
+        "CREATE TRIGGER held_up BEFORE INSERT ON customers FOR EACH ROW "
+        "SET NEW.city = IF(GET_LOCK('held up', 60), NEW.city, NULL)"
+    )
+    async with connect(database_url) as other:
+        await other.fetch_value("SELECT GET_LOCK('held up', 0)")
+        delivery = asyncio.create_task(deliver(parts, database, "L", 1, family("1")))
+        while ("plan_made", "line_items") not in steps:
+            assert not delivery.done()
+            await asyncio.sleep(0.01)
+        assert ("entity_written", "customers") not in steps
+        await other.fetch_value("SELECT RELEASE_LOCK('held up')")
+        told = await delivery
+    assert told == {name: {"inserted": 1} for name in told}
+
+
+async def test_a_load_with_too_many_rejects_in_its_last_file_is_told_of_all_and_writes_nothing(
+    parts: Parts, database: Database
+) -> None:
+    rows = {
+        **family("1"),
+        "customers": [row("customers", "C-1"), row("customers", "C-2", country="GBR")],
+        "line_items": [row("line_items", f"L-{no}", "nobody") for no in range(200)],
+    }
+    with pytest.raises(Rejected, match="200 of 200 rows") as caught:
+        await deliver(parts, database, "L", 1, rows)
+    assert caught.value.failure.code == "rejects.over_limit"
+    assert not any((await content(database)).values())
+    assert list(await rejects(database, "L", "customers")) == [2]
+    assert len(await rejects(database, "L", "line_items")) == 200
+
+
+async def test_rows_that_go_amiss_in_the_transaction_are_missed_before_it_commits(
+    parts: Parts, database: Database
+) -> None:
+    await database.execute(
+        "CREATE TRIGGER amiss BEFORE INSERT ON line_items FOR EACH ROW "
+        "SET NEW.last_load_id = 'another'"
+    )
+    with pytest.raises(Rejected, match="0 accepted rows stand in production where 1") as caught:
+        await deliver(parts, database, "L", 1, family("1"))
+    assert caught.value.failure.code == "reconcile.mismatch"
+    assert not any((await content(database)).values())
 
 
 async def test_a_late_load_locks_no_other_load_out_of_the_ledger(
@@ -79,14 +121,13 @@ async def test_a_late_load_locks_no_other_load_out_of_the_ledger(
 ) -> None:
     await deliver(parts, database, "new", 2, family("1"))
     await stage(database, "L", 1, family("1", "2"))
-    plans = plan_of(V1)
-    prepared = await prepare((database,), plans, ATTEMPT)
-    assert prepared.newer_loads == ("new",)
-    async with connect(database_url) as other, database.transaction():
-        await write(database, plans, ATTEMPT, prepared)
-        await other.execute("SET SESSION innodb_lock_wait_timeout = 1")
+    async with connect(database_url) as writer, writer.transaction():
+        gate = await take_gate(writer, ATTEMPT)
+        assert [load.load_id for load in gate.newer] == ["new"]
+        await write_all(writer, ATTEMPT, gate, await plan_all(database, ATTEMPT, gate))
+        await database.execute("SET SESSION innodb_lock_wait_timeout = 1")
         renewed = "UPDATE load_ledger SET lease_until = NOW(6) WHERE load_id = 'new'"
-        assert await other.execute(renewed) == 1
+        assert await database.execute(renewed) == 1
 
 
 async def test_no_statement_reads_a_whole_table_though_the_tables_statistics_are_empty(
@@ -99,30 +140,36 @@ async def test_no_statement_reads_a_whole_table_though_the_tables_statistics_are
         *("sample", "classify", "classify_all", "update_rows"),
         *("insert_keys", "insert_rows", "insert_expected_keys", "insert_expected_rows"),
         *("count_planned", "count_inserted", "count_unchanged"),
+        *("count_planned_inserted", "count_planned_unchanged"),
     )
     statements = chain.from_iterable(
-        (plan.sql[name] for name in by_key if name in plan.sql) for plan in plan_of(V1)
+        (sql[name] for name in by_key if name in sql)
+        for plan in PLANS
+        for sql in (plan.sql, plan.sql_of_all)
     )
     for sql in statements:
         rows = await database.fetch_all(f"EXPLAIN FORMAT=TREE {sql}", values)
         tree = "".join(str(value) for told in rows for value in told.values())
         assert "Table scan on" not in tree.replace("Table scan on classified", ""), tree
+        assert "ndex scan on" not in tree, tree
         assert "hash join" not in tree, tree
 
 
-async def test_a_long_write_does_not_cost_the_connection_that_counts_beside_it(
+async def test_a_long_write_does_not_cost_the_connections_that_help_beside_it(
     parts: Parts, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await deliver(parts, database, "L1", 1, family("1"))
     silences: list[int] = []
 
-    async def looking(transaction: Database, second: Database, *others: Any) -> None:
-        silences.append(await second.fetch_value("SELECT @@wait_timeout"))
-        await assert_reconciled(transaction, second, *others)
+    async def looking(hands: Hands, *others: Any) -> dict[str, Survey]:
+        async def silence_of(helper: Database) -> int:
+            return int(await helper.fetch_value("SELECT @@wait_timeout"))
 
-    monkeypatch.setattr(upserter, "assert_reconciled", looking)
-    await deliver(parts, database, "L2", 2, family("1"))
-    assert silences == [LONG_SILENCE_SECONDS]
+        silences.extend(await asyncio.gather(hands.help(silence_of), hands.help(silence_of)))
+        return await survey(hands, *others)
+
+    monkeypatch.setattr(upserter, "survey", looking)
+    await deliver(parts, database, "L", 1, family("1"))
+    assert silences == [LONG_SILENCE_SECONDS] * 2
 
 
 async def wait_for_an_older_load(parts: Parts, database: Database, minutes: int) -> None:

@@ -11,7 +11,7 @@ from shared.csv_records import (
     canonical_lines,
     encode_record,
     fields_of,
-    leading_fields,
+    leading_columns,
 )
 from shared.errors import Failure, Rejected
 
@@ -404,18 +404,20 @@ def test_the_word_null_is_quoted_where_mysql_would_read_no_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "leading"),
+    ("records", "columns"),
     [
-        (b"a,b,c", [b"a", b"b"]),
-        (b",,", [b"", b""]),
-        (b'"a","b ""x"", y",c', [b"a", b'b "x", y']),
-        ('é,"\r\n",'.encode(), ["é".encode(), b"\r\n"]),
+        ([], [[], []]),
+        ([b"a,b,c", b",,"], [[b"a", b""], [b"b", b""]]),
+        ([b"a,b", b"c,d"], [[b"a", b"c"], [b"b", b"d"]]),
+        ([b'a,b,"c,d"'], [[b"a"], [b"b"]]),
+        ([b"a,b,c", b'"d","e ""f"", g",h'], [[b"a", b"d"], [b"b", b'e "f", g']]),
+        (['é,"\r\n",'.encode(), b'"",NULL,'], [["é".encode(), b""], [b"\r\n", b"NULL"]]),
     ],
 )
-def test_the_leading_fields_of_a_record_are_what_stands_in_them(
-    record: bytes, leading: list[bytes]
+def test_the_leading_columns_of_records_are_what_stands_in_them(
+    records: list[bytes], columns: list[list[bytes]]
 ) -> None:
-    assert leading_fields(record, 2) == leading
+    assert leading_columns(records, 2) == columns
 
 
 def test_an_encoded_record_has_quotes_only_where_needed() -> None:

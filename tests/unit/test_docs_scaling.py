@@ -19,6 +19,7 @@ LOOKS_LIKE = {
     "SKIP LOCKED": r"SKIP LOCKED",
     "FOR SHARE": r"FOR SHARE",
     "row alias in `ON DUPLICATE KEY UPDATE`": r"\) AS \w+\s+ON DUPLICATE KEY UPDATE",
+    "READ UNCOMMITTED": r"READ UNCOMMITTED",
     "window functions": r"\bOVER\b",
     "LATERAL": r"\bLATERAL\b",
     "STRAIGHT_JOIN": r"STRAIGHT_JOIN",

@@ -6,7 +6,7 @@ import pytest
 
 from services.upserter.attempt import Attempt, Counts
 from services.upserter.checks import RefusedRow, explain
-from services.upserter.classify import ranges
+from services.upserter.classify import ROWS_A_PIECE, pieces_of
 from services.upserter.collisions import Contested, yielding
 from services.upserter.plan import plan_of
 from shared.contracts.model import Contract, contracts
@@ -123,9 +123,11 @@ def test_each_attempt_gives_a_key_another_id_and_always_the_same() -> None:
     assert ids == [hashed_id("customers", "acme", "C-1", attempt=number) for number in range(5)]
 
 
-@pytest.mark.parametrize("pieces", [0, 1, 2, 7])
-def test_the_ranges_of_hashes_leave_none_out_and_none_twice(pieces: int) -> None:
-    found = ranges(pieces)
+@pytest.mark.parametrize(
+    ("rows", "pieces"), [(0, 0), (1, 1), (ROWS_A_PIECE, 1), (ROWS_A_PIECE + 1, 2), (160_000, 7)]
+)
+def test_the_pieces_of_a_file_leave_no_hash_out_and_have_none_twice(rows: int, pieces: int) -> None:
+    found = [(piece["first_hash"], piece["last_hash"]) for piece in pieces_of(rows)]
     assert len(found) == pieces
     assert [first for first, _ in found[1:]] == [last + 1 for _, last in found[:-1]]
     assert [found[0][0], found[-1][1]] == [0, 2**63 - 1] if found else True

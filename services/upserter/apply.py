@@ -1,0 +1,90 @@
+"""All files of a load, parents first: one is planned while the one before is being written."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from services.upserter.attempt import Attempt, Counts, Planned
+from services.upserter.checks import hold_limit
+from services.upserter.classify import Survey, classify
+from services.upserter.gate import Gate
+from services.upserter.hands import Hands
+from services.upserter.plan import EntityPlan
+from services.upserter.write import assert_standing, write
+from shared.mysql.side_by_side import ending
+from shared.partners import RejectLimit
+from shared.steps import passed
+from shared.telemetry import tracing
+
+Planning = asyncio.Task[Planned]
+
+
+async def apply(
+    hands: Hands,
+    plans: Sequence[EntityPlan],
+    attempt: Attempt,
+    surveys: Mapping[str, Survey],
+    *,
+    gate: Gate,
+    limit: RejectLimit,
+) -> dict[str, Counts]:
+    """Plan, write and count every file; what is written stands once the transaction commits.
+
+    A load with too many rejects is written no further, but planned to its end, so that all of its
+    rejects are told at once.
+
+    Args:
+        hands: the connections that do it.
+        plans: the statements of each entity, parents first.
+        attempt: whose rows, and under which fence.
+        surveys: what is known of each file.
+        gate: what is true while it is held.
+        limit: how many rejects are too many.
+
+    Returns:
+        By entity, what became of how many rows.
+
+    Raises:
+        Rejected: too many rows are rejected, or the counts do not agree.
+        pymysql.err.IntegrityError: production holds a new key's id for another key.
+    """
+    planning: dict[str, Planning] = {}
+    counting: list[asyncio.Task[None]] = []
+    for plan in plans:
+        name = plan.entity.name
+        this = partial(classify, hands, plan, attempt, surveys[name], gate=gate)
+        planning[name] = asyncio.create_task(_plan_next(dict(planning), name, this))
+    async with ending(planning.values()), ending(counting):
+        for plan in plans:
+            planned = await hands.outlast(planning[plan.entity.name])
+            if _are_over(limit, planning.values()):
+                break
+            async with hands.writing() as database:
+                await write(database, plan, attempt, planned, gate.newer)
+            passed("upserter", "entity_written", entity=plan.entity.name)
+            seen = assert_standing(hands, plan, attempt, planned)
+            counting.append(asyncio.create_task(seen))
+        counts = {name: (await hands.outlast(task)).counts for name, task in planning.items()}
+        await hands.help(partial(hold_limit, plans, attempt, counts, limit))
+        for task in counting:
+            await hands.outlast(task)
+    return counts
+
+
+async def _plan_next(
+    earlier: Mapping[str, Planning],
+    name: str,
+    this: Callable[..., Coroutine[Any, Any, Planned]],
+) -> Planned:
+    before = {entity: await task for entity, task in earlier.items()}
+    tracing.steps_go_on()
+    planned = await this(earlier=before)
+    passed("upserter", "plan_made", entity=name)
+    return planned
+
+
+def _are_over(limit: RejectLimit, planning: Iterable[Planning]) -> bool:
+    """Whether a file that is planned already has too many rejects."""
+    known = [task.result().counts for task in planning if task.done()]
+    return any(limit.is_passed(rows=one.staged, rejected=one.rejected) for one in known)

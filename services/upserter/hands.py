@@ -1,0 +1,50 @@
+"""The connections of one upsert: one writes in its transaction, two help it beside that."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+from shared.mysql.connect import SILENCE_SECONDS, Database
+
+T = TypeVar("T")
+
+# MySQL gives a statement one processor: a load takes two, however many connections it has.
+STATEMENTS_AT_ONCE: Final = 2
+SIGN_OF_LIFE_SECONDS: Final = SILENCE_SECONDS / 4
+
+
+class Hands:
+    """Who does what of an upsert, never more than STATEMENTS_AT_ONCE.
+
+    Helpers see what is committed, and their own work is at once; a writer that has something to do
+    goes before all of theirs that has not begun.
+    """
+
+    def __init__(self, writer: Database, helpers: Sequence[Database]) -> None:
+        self._writer = writer
+        self._idle = list(helpers)
+        self._connection = asyncio.Semaphore(len(helpers))
+        self._turn = asyncio.Semaphore(STATEMENTS_AT_ONCE)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Database]:
+        """The connection with the open transaction, once it is its turn."""
+        async with self._turn:
+            yield self._writer
+
+    async def help(self, work: Callable[[Database], Awaitable[T]]) -> T:
+        """Do the work on the first helper that is free, once it is its turn."""
+        async with self._connection:
+            database = self._idle.pop()
+            try:
+                async with self._turn:
+                    return await work(database)
+            finally:
+                self._idle.append(database)
+
+    async def outlast(self, helping: asyncio.Task[T]) -> T:
+        """What comes of the helpers' work, while the writer gives signs of life to the server."""
+        while not (await asyncio.wait({helping}, timeout=SIGN_OF_LIFE_SECONDS))[0]:
+            await self._writer.execute("DO 0")
+        return helping.result()
