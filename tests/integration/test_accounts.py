@@ -74,8 +74,8 @@ load_count: SELECT
 load_reject: SELECT
 load_report: SELECT, INSERT, UPDATE (report reported_at)
 notification: SELECT, INSERT, UPDATE (attempts next_attempt_at last_error delivered_at)
-[staging]: SELECT (load_id run hashed_id row_no)
-[plan]: SELECT (load_id fence hashed_id row_no internal_id action)
+[staging]: SELECT (load_id run hashed_id)
+[plan]: SELECT (load_id fence hashed_id internal_id action)
 [production]: SELECT ({id})
 """
 A_READER = "\n".join(f"{table}: SELECT" for table in EVERY_TABLE)

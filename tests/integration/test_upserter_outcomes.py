@@ -186,13 +186,14 @@ async def test_work_rows_of_lost_attempts_go_and_those_of_the_applied_one_stay(
     ]
 
 
-async def test_a_row_that_vanishes_inside_the_transaction_undoes_the_whole_load(
+async def test_rows_that_come_to_stand_under_other_ids_undo_the_whole_load(
     parts: Parts, database: Database
 ) -> None:
     await deliver(parts, database, "L1", 1, {"customers": [row("customers", "C-1")]})
     before = await content(database)
     await database.execute(
-        "CREATE TRIGGER sabotage AFTER UPDATE ON source_gate FOR EACH ROW DELETE FROM line_items"
+        "CREATE TRIGGER sabotage BEFORE INSERT ON line_items FOR EACH ROW "
+        "SET NEW.line_item_id = NEW.line_item_id + 1"
     )
     with pytest.raises(Rejected) as caught:
         await deliver(parts, database, "L2", 2, family("1", "2"))

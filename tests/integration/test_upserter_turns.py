@@ -103,19 +103,6 @@ async def test_a_load_with_too_many_rejects_in_its_last_file_is_told_of_all_and_
     assert len(await rejects(database, "L", "line_items")) == 200
 
 
-async def test_rows_that_go_amiss_in_the_transaction_are_missed_before_it_commits(
-    parts: Parts, database: Database
-) -> None:
-    await database.execute(
-        "CREATE TRIGGER amiss BEFORE INSERT ON line_items FOR EACH ROW "
-        "SET NEW.last_load_id = 'another'"
-    )
-    with pytest.raises(Rejected, match="0 accepted rows stand in production where 1") as caught:
-        await deliver(parts, database, "L", 1, family("1"))
-    assert caught.value.failure.code == "reconcile.mismatch"
-    assert not any((await content(database)).values())
-
-
 async def test_a_late_load_locks_no_other_load_out_of_the_ledger(
     parts: Parts, database: Database, database_url: str
 ) -> None:
