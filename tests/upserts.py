@@ -120,7 +120,7 @@ async def apply(parts: Parts, load_id: str) -> None:
 async def plan_all(database: Database, attempt: Attempt, gate: Gate) -> dict[str, Planned]:
     """What is to be done with the rows of a staged load, by entity; nothing is written."""
     hands = Hands(database, (database,))
-    surveys = await survey(hands, PLANS, attempt)
+    surveys = await survey((database,), PLANS, attempt)
     planned: dict[str, Planned] = {}
     for plan in PLANS:
         name = plan.entity.name

@@ -17,6 +17,7 @@ from shared.partners import RejectLimit
 from shared.steps import passed
 from shared.telemetry import tracing
 
+# What will be known of a file; those after it in the order wait for it.
 Planning = asyncio.Task[Planned]
 
 
@@ -53,20 +54,20 @@ async def apply(
     counting: list[asyncio.Task[None]] = []
     for plan in plans:
         name = plan.entity.name
-        this = partial(classify, hands, plan, attempt, surveys[name], gate=gate)
-        planning[name] = asyncio.create_task(_plan_next(dict(planning), name, this))
+        of_file = partial(classify, hands, plan, attempt, surveys[name], gate=gate)
+        planning[name] = asyncio.create_task(_plan_next(dict(planning), name, of_file))
     async with ending(planning.values()), ending(counting):
         for plan in plans:
             planned = await hands.outlast(planning[plan.entity.name])
-            if _are_over(limit, planning.values()):
+            if _is_passed(limit, planning.values()):
                 break
             async with hands.writing() as database:
                 await write(database, plan, attempt, planned, gate.newer)
             passed("upserter", "entity_written", entity=plan.entity.name)
-            seen = assert_standing(hands, plan, attempt, planned)
-            counting.append(asyncio.create_task(seen))
+            counted = assert_standing(hands, plan, attempt, planned)
+            counting.append(asyncio.create_task(counted))
         counts = {name: (await hands.outlast(task)).counts for name, task in planning.items()}
-        await hands.help(partial(hold_limit, plans, attempt, counts, limit))
+        await hands.outlast(hands.help(partial(hold_limit, plans, attempt, counts, limit)))
         for task in counting:
             await hands.outlast(task)
     return counts
@@ -75,16 +76,16 @@ async def apply(
 async def _plan_next(
     earlier: Mapping[str, Planning],
     name: str,
-    this: Callable[..., Coroutine[Any, Any, Planned]],
+    of_file: Callable[..., Coroutine[Any, Any, Planned]],
 ) -> Planned:
     before = {entity: await task for entity, task in earlier.items()}
     tracing.steps_go_on()
-    planned = await this(earlier=before)
+    planned = await of_file(earlier=before)
     passed("upserter", "plan_made", entity=name)
     return planned
 
 
-def _are_over(limit: RejectLimit, planning: Iterable[Planning]) -> bool:
+def _is_passed(limit: RejectLimit, planning: Iterable[Planning]) -> bool:
     """Whether a file that is planned already has too many rejects."""
     known = [task.result().counts for task in planning if task.done()]
     return any(limit.is_passed(rows=one.staged, rejected=one.rejected) for one in known)

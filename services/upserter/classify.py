@@ -15,7 +15,7 @@ from services.upserter.plan import EntityPlan
 from shared.errors import TransientFault
 from shared.identity import ID_BITS, hashed_id
 from shared.mysql.connect import Database
-from shared.mysql.side_by_side import all_of
+from shared.mysql.side_by_side import all_of, side_by_side
 
 ROWS_A_DELETE: Final = 50_000
 ROWS_A_PIECE: Final = 25_000
@@ -37,14 +37,21 @@ class Survey:
     pinned: int | None
 
 
-async def survey(hands: Hands, plans: Sequence[EntityPlan], attempt: Attempt) -> dict[str, Survey]:
+async def survey(
+    databases: Sequence[Database], plans: Sequence[EntityPlan], attempt: Attempt
+) -> dict[str, Survey]:
     """See that staging is whole, and forget what an earlier attempt has planned.
+
+    Args:
+        databases: connections in autocommit, which share the work.
+        plans: the statements of each entity.
+        attempt: whose rows, and under which fence.
 
     Raises:
         TransientFault: staging does not hold what the files did.
     """
-    await hands.help(partial(_forget_earlier, plans, attempt))
-    surveys = await all_of(hands.help(partial(_survey, plan, attempt)) for plan in plans)
+    await _forget_earlier(databases[0], plans, attempt)
+    surveys = await side_by_side(databases, [partial(_survey, plan, attempt) for plan in plans])
     return {plan.entity.name: one for plan, one in zip(plans, surveys, strict=True)}
 
 
@@ -77,8 +84,8 @@ async def classify(
     shares_ids = ids_may_differ or surveyed.hashes < surveyed.staged
     plans_all = shares_ids or bool(gate.newer)
     expected = None if plans_all else await hands.help(partial(_expect, plan, attempt))
-    parent = earlier.get(plan.entity.parent or "")
-    refused_parents = 0 if parent is None else parent.counts.rejected
+    refused = {name: one.counts.rejected for name, one in earlier.items()}
+    refused_parents = refused.get(plan.entity.parent or "", 0)
     values = attempt.keys(expected=expected, refused_parents=refused_parents)
     await _classify(hands, plan, surveyed, values)
 
@@ -102,7 +109,7 @@ async def classify(
 
 
 async def _forget_earlier(
-    plans: Sequence[EntityPlan], attempt: Attempt, database: Database
+    database: Database, plans: Sequence[EntityPlan], attempt: Attempt
 ) -> None:
     for plan in plans:
         while await database.execute(plan.sql["forget_earlier"], attempt.keys(most=ROWS_A_DELETE)):

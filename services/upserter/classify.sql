@@ -30,7 +30,7 @@ FROM (
 -- Staged rows once: their rules, their parents, and how production compares; what is not expected
 -- is planned. No key of the source_system has another id than its hash.
 INSERT INTO {plan} (load_id, fence, hashed_id, row_no, internal_id, parent_id, action)
-SELECT %(load_id)s, %(fence)s, s.hashed_id, s.row_no, s.hashed_id, {hashed_parent_id},
+SELECT %(load_id)s, %(fence)s, s.hashed_id, s.row_no, {own_hash}, {hashed_parent_id},
     {action} AS action
 FROM {staging} s
 {own_row}

@@ -7,7 +7,7 @@ from typing import Final
 import pymysql
 
 from services.upserter.attempt import Attempt
-from shared.errors import Waiting
+from shared.errors import TransientFault, Waiting
 from shared.ledger.states import Load
 from shared.mysql.connect import Database
 from shared.mysql.queries import load_queries
@@ -100,19 +100,22 @@ async def take_gate(
 
     Raises:
         Waiting: another one is inside.
+        TransientFault: there is no gate; the next attempt makes it.
     """
     try:
-        await database.fetch_one(_SQL["take_gate"], attempt.keys())
+        found = await database.fetch_one(_SQL["take_gate"], attempt.keys())
     except pymysql.err.OperationalError as error:
         if error.args[0] != _LOCK_NOWAIT:
             raise
         reason = f"another load of {attempt.source_system} is being applied"
         raise Waiting(reason) from None
+    if found is None:
+        raise TransientFault(f"the gate of {attempt.source_system} has gone from source_gate")
     has_other_ids = bool(await database.fetch_value(_SQL["has_other_ids"], attempt.keys()))
     newer = await database.fetch_all(_SQL["newer_applied"], attempt.keys())
     return Gate(seeks_collisions or has_other_ids, tuple(NewerLoad(**row) for row in newer))
 
 
 async def advance_epoch(database: Database, attempt: Attempt) -> None:
-    """Tell who reads production that an upsert of this source_system has committed."""
+    """Count the upserts of the source_system, for who reads production, and for older workers."""
     await database.execute(_SQL["advance_epoch"], attempt.keys())

@@ -10,7 +10,7 @@ INSERT IGNORE INTO source_gate (source_system) VALUES (%(source_system)s)
 
 -- name: take_gate
 -- Held until the transaction ends; refused at once where another load holds it.
-SELECT epoch FROM source_gate WHERE source_system = %(source_system)s FOR UPDATE NOWAIT
+SELECT 1 FROM source_gate WHERE source_system = %(source_system)s FOR UPDATE NOWAIT
 
 -- name: has_other_ids
 -- Whether any key of the source_system was merged or has met a collision.
@@ -19,7 +19,8 @@ SELECT has_merged_keys OR EXISTS (
 ) FROM source_gate WHERE source_system = %(source_system)s
 
 -- name: advance_epoch
--- How many upserts of the source_system have committed, for who reads production.
+-- How many upserts of the source_system have committed, for who reads production; a worker of an
+-- earlier version plans before it takes the gate, and sees by it whether its plan still holds.
 UPDATE source_gate SET epoch = epoch + 1 WHERE source_system = %(source_system)s
 
 -- name: older_in_flight

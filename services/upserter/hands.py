@@ -17,8 +17,9 @@ SIGN_OF_LIFE_SECONDS: Final = SILENCE_SECONDS / 4
 class Hands:
     """Who does what of an upsert, never more than STATEMENTS_AT_ONCE.
 
-    Helpers see what is committed, and their own work is at once; a writer that has something to do
-    goes before all of theirs that has not begun.
+    Helpers are in autocommit. A writer that has something to do goes before all help that has not
+    begun. While it waits it gives signs of life, for the server drops a silent connection, and with
+    it what was written.
     """
 
     def __init__(self, writer: Database, helpers: Sequence[Database]) -> None:
@@ -30,8 +31,11 @@ class Hands:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Database]:
         """The connection with the open transaction, once it is its turn."""
-        async with self._turn:
+        await self.outlast(self._turn.acquire())
+        try:
             yield self._writer
+        finally:
+            self._turn.release()
 
     async def help(self, work: Callable[[Database], Awaitable[T]]) -> T:
         """Do the work on the first helper that is free, once it is its turn."""
@@ -43,8 +47,12 @@ class Hands:
             finally:
                 self._idle.append(database)
 
-    async def outlast(self, helping: asyncio.Task[T]) -> T:
-        """What comes of the helpers' work, while the writer gives signs of life to the server."""
-        while not (await asyncio.wait({helping}, timeout=SIGN_OF_LIFE_SECONDS))[0]:
-            await self._writer.execute("DO 0")
-        return helping.result()
+    async def outlast(self, work: Awaitable[T]) -> T:
+        """What comes of others' work, which the writer waits for."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=SIGN_OF_LIFE_SECONDS))[0]:
+                await self._writer.execute("DO 0")
+            return task.result()
+        finally:
+            task.cancel()

@@ -231,7 +231,7 @@ async def test_a_load_of_which_staging_lacks_rows_is_not_applied(
     assert is_empty(await content(database))
 
 
-async def test_too_many_rejects_fail_the_load_before_production_is_touched(
+async def test_too_many_rejects_fail_the_load_and_production_stays_as_it_was(
     parts: Parts, database: Database
 ) -> None:
     bad = [row("vehicles", f"V-bad-{no}", "C-1", odometer="x") for no in range(9)]

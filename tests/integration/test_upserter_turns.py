@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,9 +13,8 @@ from services.upserter import stage as upserter
 from services.upserter.attempt import Attempt
 from services.upserter.classify import Survey, survey
 from services.upserter.gate import add_gate, take_gate
-from services.upserter.hands import Hands
 from services.upserter.stage import upsert
-from shared.errors import Rejected, Waiting
+from shared.errors import Rejected, TransientFault, Waiting
 from shared.mysql.connect import LONG_SILENCE_SECONDS, Database, connect
 from shared.stage import Parts
 from tests.production import content
@@ -47,6 +47,12 @@ async def test_a_gate_that_another_load_holds_is_waited_for_outside(
             async with database.transaction():
                 await take_gate(database, ATTEMPT)
     assert caught.value.older is None
+
+
+async def test_a_gate_that_is_not_there_is_not_passed(database: Database) -> None:
+    with pytest.raises(TransientFault, match="the gate of acme has gone"):
+        async with database.transaction():
+            await take_gate(database, ATTEMPT)
 
 
 async def test_nothing_is_planned_before_the_gate_is_taken(
@@ -147,12 +153,10 @@ async def test_a_long_write_does_not_cost_the_connections_that_help_beside_it(
 ) -> None:
     silences: list[int] = []
 
-    async def looking(hands: Hands, *others: Any) -> dict[str, Survey]:
-        async def silence_of(helper: Database) -> int:
-            return int(await helper.fetch_value("SELECT @@wait_timeout"))
-
-        silences.extend(await asyncio.gather(hands.help(silence_of), hands.help(silence_of)))
-        return await survey(hands, *others)
+    async def looking(helpers: Sequence[Database], *others: Any) -> dict[str, Survey]:
+        asked = "SELECT @@wait_timeout"
+        silences.extend([await helper.fetch_value(asked) for helper in helpers])
+        return await survey(helpers, *others)
 
     monkeypatch.setattr(upserter, "survey", looking)
     await deliver(parts, database, "L", 1, family("1"))

@@ -1,6 +1,7 @@
 """Who does what of an upsert: two statements at a time, over three connections."""
 
 import asyncio
+from functools import partial
 from typing import cast
 
 import pytest
@@ -46,24 +47,28 @@ async def test_two_help_at_once_and_each_has_a_connection_of_its_own() -> None:
 async def test_a_writer_goes_before_all_help_that_has_not_begun() -> None:
     hands = hands_of(Recorded("writer"))
     order: list[str] = []
-    go_on = asyncio.Event()
+    first_end, others_end = asyncio.Event(), asyncio.Event()
 
-    async def piece(_helper: Database) -> None:
+    async def piece(end: asyncio.Event, _helper: Database) -> None:
         order.append("help")
-        await go_on.wait()
+        await end.wait()
 
     async def write() -> None:
         async with hands.writing():
             order.append("write")
 
-    helping = [asyncio.create_task(hands.help(piece)) for _ in range(5)]
+    ends = (first_end, others_end, others_end, others_end)
+    helping = [asyncio.create_task(hands.help(partial(piece, end))) for end in ends]
     await asyncio.sleep(0)
     writing = asyncio.create_task(write())
     await asyncio.sleep(0)
     assert order == ["help", "help"]
-    go_on.set()
-    await asyncio.gather(writing, *helping)
-    assert order == ["help", "help", "write", "help", "help", "help"]
+    first_end.set()
+    await writing
+    assert order == ["help", "help", "write"]
+    others_end.set()
+    await asyncio.gather(*helping)
+    assert order == ["help", "help", "write", "help", "help"]
 
 
 async def test_while_one_writes_only_one_helps() -> None:
@@ -114,3 +119,20 @@ async def test_a_writer_that_waits_for_its_helpers_gives_signs_of_life(
     async with asyncio.timeout(10):
         assert await hands.outlast(asyncio.create_task(long_help())) == "done"
     assert set(writer.asked) == {"DO 0"}
+
+
+async def test_a_writer_that_waits_for_its_turn_gives_signs_of_life(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SIGN_OF_LIFE_SECONDS", 0.001)
+    writer = Recorded("writer")
+    hands = hands_of(writer)
+
+    async def long_help(_helper: Database) -> None:
+        await writer.was_asked_thrice.wait()
+
+    helping = [asyncio.create_task(hands.help(long_help)) for _ in range(2)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10), hands.writing():
+        assert set(writer.asked) == {"DO 0"}
+    await asyncio.gather(*helping)

@@ -169,7 +169,8 @@ CREATE TABLE IF NOT EXISTS notification (
     KEY due (delivered_at, next_attempt_at)
 ) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin;
 
--- One upsert at a time for each source_system; `epoch` counts the upserts that committed.
+-- One upsert at a time for each source_system; `epoch` counts the upserts that committed, so that
+-- a plan made before the gate was taken is known to be still true, or made again.
 CREATE TABLE IF NOT EXISTS source_gate (
     source_system VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     epoch BIGINT UNSIGNED NOT NULL DEFAULT 0,
