@@ -124,8 +124,13 @@ def _measure(mysql: server.Server, about_rows: int, repeats: int) -> Size:
 def _round(mysql: server.Server, drops: Path) -> Round:
     mysql.empty()
     asyncio.run(migrate(mysql.url))
+    mysql.rest()
     yardstick_seconds = load_raw(mysql.url, drops / "first")
-    return Round(yardstick_seconds, {case: take(mysql.url, drops / case) for case in CASES})
+    runs = {}
+    for case in CASES:
+        mysql.rest()
+        runs[case] = take(mysql.url, drops / case)
+    return Round(yardstick_seconds, runs)
 
 
 def show(size: Size) -> None:

@@ -1,5 +1,6 @@
 """A MySQL server of the benchmark's own: durable settings, a temporary folder, gone at the end."""
 
+import os
 import re
 import tempfile
 import time
@@ -17,6 +18,9 @@ from shared.mysql.connect import MySQLAddress
 from shared.mysql.quoting import quoted
 
 RESIZE_SECONDS: Final = 60
+REST_SECONDS: Final = 120
+# Some stay for the server's own tables.
+FEW_DIRTY_PAGES: Final = 200
 _UNITS: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -59,6 +63,21 @@ class Server:
         """The collation of all databases that are made from now on, by whomever."""
         with self.connection() as connection, connection.cursor() as cursor:
             cursor.execute("SET GLOBAL collation_server = %s", (collation,))
+
+    def rest(self) -> None:
+        """Wait until all that was written is on the disk: nobody is to pay for what another wrote.
+
+        Raises:
+            TimeoutError: it has not.
+        """
+        os.sync()
+        deadline = time.monotonic() + REST_SECONDS
+        with self.connection() as connection, connection.cursor() as cursor:
+            while time.monotonic() < deadline:
+                if _status(cursor, "Innodb_buffer_pool_pages_dirty") <= FEW_DIRTY_PAGES:
+                    return
+                time.sleep(0.1)
+        raise TimeoutError(f"MySQL has pages to write after {REST_SECONDS} s without work")
 
     @property
     def version(self) -> str:
@@ -103,9 +122,14 @@ def _resize(server: Server, size_bytes: int) -> None:
         cursor.execute(f"SET GLOBAL innodb_buffer_pool_size = {size_bytes}")
         deadline = time.monotonic() + RESIZE_SECONDS
         while time.monotonic() < deadline:
-            cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_total'")
-            (_, pages) = cursor.fetchone() or ("", 0)
-            if int(pages) * 16_384 <= size_bytes:
+            if _status(cursor, "Innodb_buffer_pool_pages_total") * 16_384 <= size_bytes:
                 return
             time.sleep(0.1)
     raise TimeoutError(f"the buffer pool has not come to {size_bytes:,} bytes")
+
+
+def _status(cursor: pymysql.cursors.Cursor, name: str) -> int:
+    cursor.execute("SHOW GLOBAL STATUS LIKE %s", (name,))
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[1])

@@ -4,8 +4,10 @@ import asyncio
 import shutil
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -78,6 +80,7 @@ def crossdock(server: Server, drops: Path) -> Result:
     loads = []
     for case in CASES:
         say(f"{OURS}: {case}")
+        server.rest()
         run = take(server.url, drops / case)
         took = Took(run.seconds, run.peak_bytes)
         loads.append(_looked_at(server, None, Production(contracts()["v1"]), drops / case, took))
@@ -113,6 +116,7 @@ def _loads(server: Server, it: Peer, drop: Path, limit_seconds: float) -> tuple[
     loads: list[Load] = []
     for case in CASES:
         say(f"{it.name}: {case}")
+        server.rest()
         settings = {**it.environment(job), "HOME": str(folder)}
         took = commands.run(
             it.commands(job), folder=folder, environment=settings, limit_seconds=limit_seconds
@@ -131,13 +135,21 @@ def _looked_at(
 ) -> Load:
     """The load with what is found in the tables; a tool that names them otherwise has none."""
     say("comparing every value")
-    with server.connection(database) as connection:
+    # In a process of its own: the memory of this one counts for those that it starts, too.
+    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
         try:
-            contents, relates = looked_at(connection, contracts()["v1"], tables, drop)
+            contents, relates = apart.submit(_compared, server, database, tables, drop).result()
         except pymysql.MySQLError as error:
             failure = took.failure or f"its tables could not be read: {error.args[-1]}"
             return Load(Took(took.seconds, took.peak_bytes, failure))
     return Load(took, contents, relates)
+
+
+def _compared(
+    server: Server, database: str | None, tables: Tables, drop: Path
+) -> tuple[Contents, bool]:
+    with server.connection(database) as connection:
+        return looked_at(connection, contracts()["v1"], tables, drop)
 
 
 def _end_connections(server: Server, database: str) -> None:
