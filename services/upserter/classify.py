@@ -83,7 +83,7 @@ async def classify(
     ids_may_differ = gate.ids_may_differ or any(one.ids_may_differ for one in earlier.values())
     shares_ids = ids_may_differ or surveyed.hashes < surveyed.staged
     plans_all = shares_ids or bool(gate.newer)
-    expected = None if plans_all else await hands.help(partial(_expect, plan, attempt))
+    expected = None if plans_all else await hands.help(partial(_expected_action, plan, attempt))
     refused = {name: one.counts.rejected for name, one in earlier.items()}
     refused_parents = refused.get(plan.entity.parent or "", 0)
     values = attempt.keys(expected=expected, refused_parents=refused_parents)
@@ -129,7 +129,7 @@ async def _survey(plan: EntityPlan, attempt: Attempt, database: Database) -> Sur
     return found
 
 
-async def _expect(plan: EntityPlan, attempt: Attempt, database: Database) -> Action:
+async def _expected_action(plan: EntityPlan, attempt: Attempt, database: Database) -> Action:
     row = await database.fetch_one(plan.sql["sample"], attempt.keys(most=SAMPLED_ROWS))
     assert row is not None, "an aggregate has its row"
     return "insert" if 2 * row["new_rows"] > row["sampled"] else "unchanged"

@@ -105,10 +105,13 @@ async def test_a_connection_is_free_again_after_a_fault() -> None:
     assert all(await asyncio.gather(hands.help(succeed), hands.help(succeed)))
 
 
-async def test_a_writer_that_waits_for_its_helpers_gives_signs_of_life(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def signs_come_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SIGN_OF_LIFE_SECONDS", 0.001)
+
+
+@pytest.mark.usefixtures("signs_come_soon")
+async def test_a_writer_that_waits_for_its_helpers_gives_signs_of_life() -> None:
     writer = Recorded("writer")
     hands = hands_of(writer)
 
@@ -121,10 +124,8 @@ async def test_a_writer_that_waits_for_its_helpers_gives_signs_of_life(
     assert set(writer.asked) == {"DO 0"}
 
 
-async def test_a_writer_that_waits_for_its_turn_gives_signs_of_life(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "SIGN_OF_LIFE_SECONDS", 0.001)
+@pytest.mark.usefixtures("signs_come_soon")
+async def test_a_writer_that_waits_for_its_turn_gives_signs_of_life() -> None:
     writer = Recorded("writer")
     hands = hands_of(writer)
 
