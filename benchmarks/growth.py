@@ -114,7 +114,9 @@ def _measure(mysql: server.Server, about_rows: int) -> Growth:
     server_bytes = _peak_bytes(mysql.pid)
     shutil.rmtree(drops)
     pool_bytes = int(mysql.asked("SELECT @@innodb_buffer_pool_size"))
-    return Growth(pool_bytes, rows, run, server_bytes, int(mysql.asked(_ON_DISK)))
+    taken = Growth(pool_bytes, rows, run, server_bytes, int(mysql.asked(_ON_DISK)))
+    say(f"{rows:,} rows: {run.seconds:.1f} s, {taken.rate:,.0f} rows/s")
+    return taken
 
 
 def _forget_peak(pid: int) -> None:
