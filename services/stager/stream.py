@@ -1,15 +1,19 @@
-"""One file on its way from the bucket to the server: hashed, verified, rewritten, never held."""
+"""One file on its way from the bucket to the server: hashed, verified, rewritten, run by run."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from itertools import count
-from operator import itemgetter
+from itertools import chain, count, islice
+from typing import Final
 
 from shared.contracts.model import Entity
 from shared.csv_records import RecordReader, canonical_lines, leading_columns
 from shared.errors import Failure, Rejected
 from shared.identity import hashes_of, key_prefix
+
+# How much of a file is held to be brought in order, and how much of that is sent at a time.
+RUN_BYTES: Final = 4 * 2**20
+ROWS_AT_A_TIME: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +44,30 @@ class CanonicalStream:
     _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
     async def lines(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Rewrite the file chunk by chunk.
+        """Rewrite the file, run by run; while one is being sent, the next one is gathered.
+
+        Each run is in the order of the hashes: MySQL keeps together what comes together, and the
+        longer the runs, the fewer places it has to look for.
 
         Raises:
             Rejected: the bytes are not those that were validated.
         """
-        reader = RecordReader(self.file.name, self.entity.header)
-        async for chunk in chunks:
-            self._hash.update(chunk)
-            self.size_bytes += len(chunk)
-            yield self._rewrite(reader.feed(chunk))
-        yield self._rewrite(reader.finish())
+        run: list[bytes] = []
+        held_bytes = 0
+        ready: Iterator[bytes] = iter(())
+        async for records in self._records(chunks):
+            lines = self._lines(records)
+            run += lines
+            held_bytes += sum(map(len, lines))
+            if held_bytes >= RUN_BYTES:
+                for text in ready:
+                    yield text
+                ready = _in_order(run)
+                run, held_bytes = [], 0
+            for text in islice(ready, 1):
+                yield text
+        for text in chain(ready, _in_order(run)):
+            yield text
 
     def verify(self) -> None:
         """See that what was sent is what was validated.
@@ -70,16 +87,24 @@ class CanonicalStream:
                 )
             )
 
-    def _rewrite(self, records: list[bytes]) -> bytes:
-        """In the order of the hashes: staging keeps rows together that come together."""
+    async def _records(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+        reader = RecordReader(self.file.name, self.entity.header)
+        async for chunk in chunks:
+            self._hash.update(chunk)
+            self.size_bytes += len(chunk)
+            yield reader.feed(chunk)
+        yield reader.finish()
+
+    def _lines(self, records: list[bytes]) -> list[bytes]:
+        """Records behind what staging knows of them; as text, lines sort as their hashes do."""
         keys = self._keys()
         leading = 1 + max(place for _, place in keys)
         columns = leading_columns(records, leading)
         hashes = [hashes_of(prefix, columns[place]) for prefix, place in keys]
-        line = b"%d," * (len(keys) + 1) + b"%b\n"
+        line = b"%019d," + b"%d," * len(keys) + b"%b\n"
         rows = zip(*hashes, count(self.rows + 1), records, strict=False)
         self.rows += len(records)
-        return canonical_lines([line % row for row in sorted(rows, key=itemgetter(0))])
+        return [line % row for row in rows]
 
     def _keys(self) -> list[tuple[bytes, int]]:
         """What is hashed of a row: the prefix, and which field holds the key."""
@@ -90,3 +115,12 @@ class CanonicalStream:
             for name, key in keys
             if name is not None and key is not None
         ]
+
+
+def _in_order(run: list[bytes]) -> Iterator[bytes]:
+    """The lines of a run as texts; what was given out is held no longer."""
+    run.sort(reverse=True)
+    while run:
+        text = canonical_lines(reversed(run[-ROWS_AT_A_TIME:]))
+        del run[-ROWS_AT_A_TIME:]
+        yield text

@@ -32,7 +32,7 @@ def canonical_lines(lines: Iterable[bytes]) -> bytes:
     came with, but for the word NULL: without quotes MySQL takes it for no value.
     """
     text = b"".join(lines)
-    if b",NULL," in text or b",NULL\n" in text:
+    if b",NULL" in text:
         return _QUOTED_FIELD_OR_NULL.sub(_with_null_quoted, text)
     return text
 
