@@ -52,7 +52,15 @@ class Hands:
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=SIGN_OF_LIFE_SECONDS))[0]:
-                await self._writer.execute("DO 0")
+                await self.see_that_it_stands()
             return task.result()
         finally:
             task.cancel()
+
+    async def see_that_it_stands(self) -> None:
+        """A sign of life of the writer: its transaction is open, and all that it wrote is there.
+
+        Raises:
+            pymysql.err.Error: the server dropped the connection, and has undone the transaction.
+        """
+        await self._writer.execute("DO 0")

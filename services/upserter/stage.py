@@ -65,7 +65,12 @@ async def _upsert_once(claim: Claim, parts: Parts, *, seeks_collisions: bool) ->
             passed("upserter", "gate_taken", load_id=attempt.load_id)
             warning = await let_older_go_first(writer, attempt, claim.load, patience_seconds)
             hands = Hands(writer, (second, third))
-            counts = await apply(hands, plans, attempt, surveys, gate=gate, limit=limit)
+            try:
+                counts = await apply(hands, plans, attempt, surveys, gate=gate, limit=limit)
+            except Rejected:
+                # Helpers reach a verdict without the writer, and see at once what it has lost.
+                await hands.see_that_it_stands()
+                raise
             await advance_epoch(writer, attempt)
             await record_counts(writer, plans, attempt, counts)
             passed("upserter", "work_asserted", load_id=attempt.load_id)

@@ -12,7 +12,7 @@ from services.upserter import apply as applying
 from services.upserter import stage as upserter
 from services.upserter.attempt import Attempt
 from services.upserter.classify import Survey, survey
-from services.upserter.gate import add_gate, take_gate
+from services.upserter.gate import Gate, add_gate, take_gate
 from services.upserter.stage import upsert
 from shared.errors import Rejected, TransientFault, Waiting
 from shared.mysql.connect import LONG_SILENCE_SECONDS, Database, connect
@@ -107,6 +107,37 @@ async def test_a_load_with_too_many_rejects_in_its_last_file_is_told_of_all_and_
     assert not any((await content(database)).values())
     assert list(await rejects(database, "L", "customers")) == [2]
     assert len(await rejects(database, "L", "line_items")) == 200
+
+
+@pytest.mark.parametrize("verdict", ["hold_limit", "assert_standing"])
+async def test_a_verdict_that_was_reached_after_the_writer_was_lost_is_none(
+    verdict: str, parts: Parts, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers: list[int] = []
+    original = getattr(applying, verdict)
+
+    async def taking(writer: Database, *given: Any, **named: Any) -> Gate:
+        writers.append(await writer.fetch_value("SELECT CONNECTION_ID()"))
+        return await take_gate(writer, *given, **named)
+
+    async def late(*given: Any) -> None:
+        if verdict == "hold_limit" or given[1].entity.name == "line_items":
+            await lose(database, writers[0])
+        await original(*given)
+
+    monkeypatch.setattr(upserter, "take_gate", taking)
+    monkeypatch.setattr(applying, verdict, late)
+    rejected = [row("customers", f"R-{no}", country="GBR") for no in range(200)]
+    rows = {"customers": rejected} if verdict == "hold_limit" else family("1")
+    with pytest.raises(TransientFault):
+        await deliver(parts, database, "L", 1, rows)
+    assert not any((await content(database)).values())
+
+
+async def lose(database: Database, writer: int) -> None:
+    """End the connection that holds the gate, which comes free when all that it wrote is undone."""
+    await database.execute(f"KILL CONNECTION {writer}")
+    await database.execute("SELECT epoch FROM source_gate FOR UPDATE")
 
 
 async def test_a_late_load_locks_no_other_load_out_of_the_ledger(
