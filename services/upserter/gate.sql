@@ -23,6 +23,10 @@ SELECT has_merged_keys OR EXISTS (
 -- earlier version plans before it takes the gate, and sees by it whether its plan still holds.
 UPDATE source_gate SET epoch = epoch + 1 WHERE source_system = %(source_system)s
 
+-- name: sign_of_life
+-- The connection still holds the gate, and is not too silent for the server.
+DO 0
+
 -- name: older_in_flight
 -- The oldest load that is older than this one and has still to be applied or to fail.
 SELECT load_id FROM load_ledger

@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from shared.mysql.connect import SILENCE_SECONDS, Database
+from shared.mysql.connect import CONNECT_TIMEOUT_SECONDS, SILENCE_SECONDS, Database
+from shared.mysql.queries import load_queries
 
 T = TypeVar("T")
+
+_SQL: Final = load_queries("services.upserter", "gate.sql")
 
 # MySQL gives a statement one processor: a load takes two, however many connections it has.
 STATEMENTS_AT_ONCE: Final = 2
@@ -62,5 +65,7 @@ class Hands:
 
         Raises:
             pymysql.err.Error: the server dropped the connection, and has undone the transaction.
+            TimeoutError: it does not answer.
         """
-        await self._writer.execute("DO 0")
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            await self._writer.execute(_SQL["sign_of_life"])

@@ -2,7 +2,8 @@
 
 -- name: settings
 -- All in one round trip. wait_timeout ends a process that froze in a transaction, and with it its
--- locks; net_read_timeout is how long a file that is being loaded may pause.
+-- locks; net_read_timeout is how long a file that is being loaded may pause, or take for the next run
+-- of its lines.
 SET NAMES utf8mb4 COLLATE utf8mb4_0900_bin,
     SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,'
         'ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY',

@@ -9,6 +9,9 @@ import pytest
 from services.upserter import hands as module
 from services.upserter.hands import Hands
 from shared.mysql.connect import Database
+from shared.mysql.queries import load_queries
+
+SIGN_OF_LIFE = load_queries("services.upserter", "gate.sql")["sign_of_life"]
 
 
 class Recorded:
@@ -121,7 +124,7 @@ async def test_a_writer_that_waits_for_its_helpers_gives_signs_of_life() -> None
 
     async with asyncio.timeout(10):
         assert await hands.outlast(asyncio.create_task(long_help())) == "done"
-    assert set(writer.asked) == {"DO 0"}
+    assert set(writer.asked) == {SIGN_OF_LIFE}
 
 
 @pytest.mark.usefixtures("signs_come_soon")
@@ -135,5 +138,5 @@ async def test_a_writer_that_waits_for_its_turn_gives_signs_of_life() -> None:
     helping = [asyncio.create_task(hands.help(long_help)) for _ in range(2)]
     await asyncio.sleep(0)
     async with asyncio.timeout(10), hands.writing():
-        assert set(writer.asked) == {"DO 0"}
+        assert set(writer.asked) == {SIGN_OF_LIFE}
     await asyncio.gather(*helping)
