@@ -1,4 +1,4 @@
-"""`make bench-peers`: the same four files and server for crossdock and for other tools."""
+"""`make bench-peers`: the same files and server for crossdock and for other tools, in turns."""
 
 import argparse
 import json
@@ -20,6 +20,7 @@ from benchmarks.progress import say
 
 TARGET: Final = "bench-peers"
 ROWS: Final = 220_000
+REPEATS: Final = 3
 LIMIT_SECONDS: Final = 300.0
 # To it, as to crossdock, keys that differ in case are two; MySQL's own default merges them.
 COLLATION: Final = "utf8mb4_0900_bin"
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure them all; 1 if crossdock itself left anything but what the files say."""
     parser = argparse.ArgumentParser(prog=f"make {TARGET}", description=__doc__)
     parser.add_argument("--rows", type=int, default=ROWS, help="about so many")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="rounds of every tool")
     parser.add_argument("--limit", type=float, default=LIMIT_SECONDS, help="seconds for a load")
     names = [OURS, *(peer.name for peer in PEERS)]
     parser.add_argument("--only", action="append", choices=names, help="repeatable")
@@ -56,21 +58,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         circumstances = page.Circumstances.now(TARGET, given, MySQL=mysql.version)
         mysql.collate(options.collation)
         drops, rows = _drops(mysql.folder, options.rows)
-        results = [measure.crossdock(mysql, drops)] if OURS in asked else []
-        for peer in peers:
-            if peer.name in refused:
-                results.append(measure.not_installed(peer, refused[peer.name]))
-            else:
-                results.append(measure.peer(mysql, peer, drops, options.limit))
+        rounds = []
+        for number in range(1, options.repeats + 1):
+            say(f"round {number} of {options.repeats}")
+            ours = [measure.crossdock(mysql, drops)] if OURS in asked else []
+            theirs = [_peer(mysql, peer, drops, refused, options.limit) for peer in peers]
+            rounds.append(ours + theirs)
+    results = [measure.median(of_one) for of_one in zip(*rounds, strict=True)]
     if options.json:
         sys.stdout.write(json.dumps([asdict(result) for result in results], indent=2) + "\n")
     else:
-        show(results, rows, options.limit)
+        show(results, rows, options.repeats, options.limit)
     if options.write:
         table = page.rendered(circumstances, HEADER, cells(results, rows))
-        text = table + "\n" + "\n".join(notes(results, rows, options.limit)) + "\n"
+        text = table + "\n" + "\n".join(notes(results, rows, options.repeats, options.limit)) + "\n"
         page.write(TARGET, text, drawn(results, rows))
     return 0 if all(result.is_sound for result in results if result.is_ours) else 1
+
+
+def _peer(
+    mysql: server.Server, peer: Peer, drops: Path, refused: dict[str, str], limit_seconds: float
+) -> Result:
+    if peer.name in refused:
+        return measure.not_installed(peer, refused[peer.name])
+    return measure.peer(mysql, peer, drops, limit_seconds)
 
 
 def _installed(peers: Sequence[Peer]) -> dict[str, str]:
@@ -94,7 +105,7 @@ def _drops(folder: Path, about_rows: int) -> tuple[Path, int]:
     return drops, counts[0]
 
 
-def show(results: Sequence[Result], rows: int, limit_seconds: float) -> None:
+def show(results: Sequence[Result], rows: int, repeats: int, limit_seconds: float) -> None:
     """Print what was measured."""
     table = Table(title=f"{rows:,} rows")
     for heading in HEADER:
@@ -103,7 +114,7 @@ def show(results: Sequence[Result], rows: int, limit_seconds: float) -> None:
         table.add_row(*line)
     console = Console(width=180)
     console.print(table, markup=False)
-    for note in notes(results, rows, limit_seconds):
+    for note in notes(results, rows, repeats, limit_seconds):
         console.print(note, markup=False, highlight=False)
 
 
@@ -130,11 +141,12 @@ def cells(results: Sequence[Result], rows: int) -> list[list[str]]:
     return lines
 
 
-def notes(results: Sequence[Result], rows: int, limit_seconds: float) -> list[str]:
+def notes(results: Sequence[Result], rows: int, repeats: int, limit_seconds: float) -> list[str]:
     """What the table has no room for, as a list: the manner, the limit, the failures."""
     limit = f"a load may take {limit_seconds:.0f} s"
     meaning = "seconds are of whole commands, memory is the most that one of their processes had"
-    lines = [f"- {rows:,} rows in four files; {limit}; {meaning}."]
+    taken = f"medians of {repeats} rounds, in each of which the tools took turns"
+    lines = [f"- {rows:,} rows in four files; {taken}; {limit}; {meaning}."]
     for result in results:
         lines.append(f"- {result.name}: {result.manner}.")
         for case, load in zip(CASES, result.loads, strict=False):

@@ -2,10 +2,11 @@
 
 import asyncio
 import shutil
+import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -71,6 +72,26 @@ class Result:
             load.contents is not None and load.contents.are_intact and load.relates
             for load in self.loads
         )
+
+
+def median(rounds: Sequence[Result]) -> Result:
+    """A tool's rounds as one: the middle of their seconds, the most memory, the worst of the rest.
+
+    Where some of its loads failed, the first of these stands for all.
+    """
+    by_case = zip(*(one.loads for one in rounds), strict=False)
+    return replace(rounds[0], loads=tuple(_median(loads) for loads in by_case))
+
+
+def _median(loads: Sequence[Load]) -> Load:
+    for load in loads:
+        if load.took.failure is not None:
+            return load
+    seconds = statistics.median(load.took.seconds for load in loads)
+    peak_bytes = max(load.took.peak_bytes for load in loads)
+    wrong = [load for load in loads if load.contents and not load.contents.are_intact]
+    relates = all(load.relates for load in loads)
+    return Load(Took(seconds, peak_bytes), (wrong or loads)[0].contents, relates)
 
 
 def crossdock(server: Server, drops: Path) -> Result:

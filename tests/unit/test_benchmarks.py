@@ -12,7 +12,9 @@ from benchmarks import chart, page
 from benchmarks.page import Circumstances
 from benchmarks.peers import commands, environments
 from benchmarks.peers.catalog import PEERS
+from benchmarks.peers.commands import Took
 from benchmarks.peers.contents import Contents, canonical, compared
+from benchmarks.peers.measure import Load, Result, median
 from benchmarks.server import size_in_bytes
 from benchmarks.slow_relay import SlowRelay
 from shared.contracts.model import Kind, contracts
@@ -95,6 +97,28 @@ def test_a_command_that_fails_ends_the_load_with_its_reason(tmp_path: Path) -> N
     took = commands.run(failing, folder=tmp_path, environment={}, limit_seconds=30)
     assert took.failure == "fatal: no luck"
     assert not (tmp_path / "later").exists()
+
+
+def in_rounds(*loads: Load) -> tuple[Load, ...]:
+    """What is left of a tool's first load, done once a round."""
+    return median(
+        [Result("tool", "1", "so", only_appends=False, loads=(load,)) for load in loads]
+    ).loads
+
+
+def test_of_several_rounds_the_middle_time_the_most_memory_and_the_worst_content_are_told() -> None:
+    intact, wrong = Contents(rows=2), Contents(rows=2, missing=1)
+    loads = in_rounds(
+        Load(Took(3.0, 10), intact, relates=True),
+        Load(Took(1.0, 30), wrong, relates=True),
+        Load(Took(2.0, 20), intact, relates=False),
+    )
+    assert loads == (Load(Took(2.0, 30), wrong, relates=False),)
+
+
+def test_a_load_that_failed_in_one_round_has_failed() -> None:
+    failed = Load(Took(1.0, 10, "no luck"))
+    assert in_rounds(Load(Took(3.0, 10), Contents(rows=2)), failed) == (failed,)
 
 
 def test_every_peer_has_a_lock_file_that_pins_it() -> None:
