@@ -20,6 +20,7 @@ from shared.events import Topic
 from shared.http_headers import GuardedAnswers
 from shared.ledger.takeover import Sight
 from shared.logs import set_up_logs
+from shared.memory import give_large_buffers_back
 from shared.mysql.connect import connect
 from shared.mysql.migrate import HISTORY, unapplied
 from shared.mysql.own_rights import REMEDY, missing_rights, told, whoami
@@ -50,6 +51,7 @@ def create_app(
     Raises:
         SettingsError: a setting is missing or wrong.
     """
+    give_large_buffers_back()
     settings = load_settings(takes_pushes=True)
     set_up_logs(settings.log_level, service=stage.name, project=settings.project)
     start_telemetry(stage.name)

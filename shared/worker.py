@@ -12,6 +12,7 @@ from shared.bus.pull import pull
 from shared.cloud_parts import close_parts, connect_parts
 from shared.events import DEAD_LETTER_SUBSCRIPTION, SUBSCRIPTIONS
 from shared.logs import set_up_logs
+from shared.memory import give_large_buffers_back
 from shared.service import TakeLetter
 from shared.settings import Settings, load_settings
 from shared.stage import Stage, run_stage
@@ -32,6 +33,7 @@ def work(stage: Stage, *, take_letter: TakeLetter | None = None) -> None:
     Raises:
         SettingsError: a setting is missing or wrong.
     """
+    give_large_buffers_back()
     settings = load_settings()
     set_up_logs(settings.log_level, service=stage.name, project=settings.project)
     start_telemetry(stage.name)

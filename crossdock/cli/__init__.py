@@ -3,6 +3,7 @@
 import signal
 
 from crossdock.cli.app import app as application
+from shared.memory import give_large_buffers_back
 
 
 def main() -> None:
@@ -13,4 +14,5 @@ def main() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    give_large_buffers_back()
     application(prog_name="crossdock")
