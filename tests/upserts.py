@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.upserter.attempt import Attempt, Planned
-from services.upserter.classify import classify, survey
+from services.upserter.classify import classify
 from services.upserter.gate import Gate
 from services.upserter.hands import Hands
 from services.upserter.plan import plan_of
@@ -120,13 +120,9 @@ async def apply(parts: Parts, load_id: str) -> None:
 async def plan_all(database: Database, attempt: Attempt, gate: Gate) -> dict[str, Planned]:
     """What is to be done with the rows of a staged load, by entity; nothing is written."""
     hands = Hands(database, (database,))
-    surveys = await survey((database,), PLANS, attempt)
     planned: dict[str, Planned] = {}
     for plan in PLANS:
-        name = plan.entity.name
-        planned[name] = await classify(
-            hands, plan, attempt, surveys[name], gate=gate, earlier=planned
-        )
+        planned[plan.entity.name] = await classify(hands, plan, attempt, gate=gate, earlier=planned)
     return planned
 
 
@@ -135,7 +131,8 @@ async def write_all(
 ) -> None:
     """Do what is planned, in a transaction that is open."""
     for plan in PLANS:
-        await write(database, plan, attempt, planned[plan.entity.name], gate.newer)
+        async for _ in write(database, plan, attempt, planned[plan.entity.name], gate.newer):
+            pass
 
 
 async def deliver(

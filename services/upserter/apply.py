@@ -7,11 +7,11 @@ from typing import Any
 
 from services.upserter.attempt import Attempt, Counts, Planned
 from services.upserter.checks import hold_limit
-from services.upserter.classify import Survey, classify
+from services.upserter.classify import classify
 from services.upserter.gate import Gate
 from services.upserter.hands import Hands
 from services.upserter.plan import EntityPlan
-from services.upserter.write import assert_standing, write
+from services.upserter.write import assert_standing, count_piece, write
 from shared.mysql.side_by_side import ending
 from shared.partners import RejectLimit
 from shared.steps import passed
@@ -25,7 +25,6 @@ async def apply(
     hands: Hands,
     plans: Sequence[EntityPlan],
     attempt: Attempt,
-    surveys: Mapping[str, Survey],
     *,
     gate: Gate,
     limit: RejectLimit,
@@ -39,7 +38,6 @@ async def apply(
         hands: the connections that do it.
         plans: the statements of each entity, parents first.
         attempt: whose rows, and under which fence.
-        surveys: what is known of each file.
         gate: what is true while it is held.
         limit: how many rejects are too many.
 
@@ -48,24 +46,29 @@ async def apply(
 
     Raises:
         Rejected: too many rows are rejected, or the counts do not agree.
+        TransientFault: staging does not hold what the files did.
         pymysql.err.IntegrityError: production holds a new key's id for another key.
     """
     planning: dict[str, Planning] = {}
-    counting: list[asyncio.Task[None]] = []
+    counting: list[asyncio.Task[Any]] = []
     for plan in plans:
         name = plan.entity.name
-        of_file = partial(classify, hands, plan, attempt, surveys[name], gate=gate)
+        of_file = partial(classify, hands, plan, attempt, gate=gate)
         planning[name] = asyncio.create_task(_plan_next(dict(planning), name, of_file))
     async with ending(planning.values()), ending(counting):
         for plan in plans:
             planned = await hands.outlast(planning[plan.entity.name])
             if _is_passed(limit, planning.values()):
                 break
+            counted: list[asyncio.Task[int]] = []
             async with hands.writing() as database:
-                await write(database, plan, attempt, planned, gate.newer)
+                async for piece in write(database, plan, attempt, planned, gate.newer):
+                    done = count_piece(hands, plan, attempt, planned, piece)
+                    counted.append(asyncio.create_task(done))
+                    counting.append(counted[-1])
             passed("upserter", "entity_written", entity=plan.entity.name)
-            counted = assert_standing(hands, plan, attempt, planned)
-            counting.append(asyncio.create_task(counted))
+            standing = assert_standing(hands, plan, attempt, planned, counted)
+            counting.append(asyncio.create_task(standing))
         counts = {name: (await hands.outlast(task)).counts for name, task in planning.items()}
         await hands.outlast(hands.help(partial(hold_limit, plans, attempt, counts, limit)))
         for task in counting:

@@ -11,14 +11,14 @@ from services.upserter.checks import record_rejects
 from services.upserter.collisions import Contested, yielding
 from services.upserter.gate import Gate, NewerLoad
 from services.upserter.hands import Hands
+from services.upserter.pieces import Piece, pieces_of
 from services.upserter.plan import EntityPlan
 from shared.errors import TransientFault
-from shared.identity import ID_BITS, hashed_id
+from shared.identity import hashed_id
 from shared.mysql.connect import Database
-from shared.mysql.side_by_side import all_of, side_by_side
+from shared.mysql.side_by_side import all_of
 
 ROWS_A_DELETE: Final = 50_000
-ROWS_A_PIECE: Final = 25_000
 SAMPLED_ROWS: Final = 200
 
 
@@ -29,42 +29,35 @@ class Survey:
     Attributes:
         staged: the rows that staging holds.
         hashes: the ids that they come to; fewer where keys repeat or collide.
-        pinned: the rows of the validated file.
     """
 
     staged: int
     hashes: int
-    pinned: int | None
 
 
-async def survey(
-    databases: Sequence[Database], plans: Sequence[EntityPlan], attempt: Attempt
-) -> dict[str, Survey]:
-    """See that staging is whole, and forget what an earlier attempt has planned.
+async def forget_earlier(database: Database, plans: Sequence[EntityPlan], attempt: Attempt) -> None:
+    """Forget what earlier attempts have planned, but for the one that was applied.
 
     Args:
-        databases: connections in autocommit, which share the work.
+        database: a connection in autocommit.
         plans: the statements of each entity.
         attempt: whose rows, and under which fence.
-
-    Raises:
-        TransientFault: staging does not hold what the files did.
     """
-    await _forget_earlier(databases[0], plans, attempt)
-    surveys = await side_by_side(databases, [partial(_survey, plan, attempt) for plan in plans])
-    return {plan.entity.name: one for plan, one in zip(plans, surveys, strict=True)}
+    for plan in plans:
+        while await database.execute(plan.sql["forget_earlier"], attempt.keys(most=ROWS_A_DELETE)):
+            pass
+        await database.execute(plan.sql["forget_rejects"], attempt.keys())
 
 
 async def classify(
     hands: Hands,
     plan: EntityPlan,
     attempt: Attempt,
-    surveyed: Survey,
     *,
     gate: Gate,
     earlier: Mapping[str, Planned],
 ) -> Planned:
-    """Find what is to be done with every row of a file; nothing of production is touched.
+    """See that a file is staged whole, and find what is to be done with every row of it.
 
     What most of its rows need is expected, and only the others are planned. Every row is planned
     where ids may be others than the keys' hashes, where rows share one, and in a late load.
@@ -73,13 +66,14 @@ async def classify(
         hands: the connections that do it.
         plan: the statements of the entity.
         attempt: whose rows, and under which fence.
-        surveyed: what is known of the file.
         gate: what is true while it is held.
         earlier: by entity, what is to be done with the files before this one.
 
     Raises:
+        TransientFault: staging does not hold what the file did.
         pymysql.err.IntegrityError: another source_system took an id at the same moment.
     """
+    surveyed = await _survey(hands, plan, attempt)
     ids_may_differ = gate.ids_may_differ or any(one.ids_may_differ for one in earlier.values())
     shares_ids = ids_may_differ or surveyed.hashes < surveyed.staged
     plans_all = shares_ids or bool(gate.newer)
@@ -108,25 +102,26 @@ async def classify(
     return await hands.help(settle)
 
 
-async def _forget_earlier(
-    database: Database, plans: Sequence[EntityPlan], attempt: Attempt
-) -> None:
-    for plan in plans:
-        while await database.execute(plan.sql["forget_earlier"], attempt.keys(most=ROWS_A_DELETE)):
-            pass
-        await database.execute(plan.sql["forget_rejects"], attempt.keys())
+async def _survey(hands: Hands, plan: EntityPlan, attempt: Attempt) -> Survey:
+    async def pinned_rows(database: Database) -> int | None:
+        rows: int | None = await database.fetch_value(plan.sql["pinned_rows"], attempt.keys())
+        return rows
 
+    async def survey_piece(piece: Piece, database: Database) -> Survey:
+        row = await database.fetch_one(plan.sql["survey"], attempt.keys(**piece))
+        assert row is not None, "an aggregate has its row"
+        return Survey(**row)
 
-async def _survey(plan: EntityPlan, attempt: Attempt, database: Database) -> Survey:
-    row = await database.fetch_one(plan.sql["survey"], attempt.keys())
-    assert row is not None, "an aggregate has its row"
-    found = Survey(**row)
-    if found.staged != found.pinned:
+    pinned = await hands.help(pinned_rows)
+    pieces = pieces_of(pinned or 0)
+    found = await all_of(hands.help(partial(survey_piece, piece)) for piece in pieces)
+    staged = sum(one.staged for one in found)
+    if staged != pinned:
         raise TransientFault(
-            f"staging holds {found.staged} of the {found.pinned} rows of "
+            f"staging holds {staged} of the {pinned} rows of "
             f"{plan.entity.file_name}; replay the load from the stager"
         )
-    return found
+    return Survey(staged, sum(one.hashes for one in found))
 
 
 async def _expected_action(plan: EntityPlan, attempt: Attempt, database: Database) -> Action:
@@ -140,22 +135,11 @@ async def _classify(
 ) -> None:
     statement = plan.sql["classify_all" if values["expected"] is None else "classify"]
 
-    async def classify_piece(piece: dict[str, int], database: Database) -> None:
+    async def classify_piece(piece: Piece, database: Database) -> None:
         await database.execute(statement, values | piece)
 
     pieces = pieces_of(surveyed.staged)
     await all_of(hands.help(partial(classify_piece, piece)) for piece in pieces)
-
-
-def pieces_of(rows: int) -> list[dict[str, int]]:
-    """Ranges of hashes with about ROWS_A_PIECE of so many rows each; rows lie evenly among all."""
-    pieces = -(-rows // ROWS_A_PIECE)
-    starts = [piece * 2**ID_BITS // pieces for piece in range(pieces)]
-    ends = [*starts[1:], 2**ID_BITS]
-    return [
-        {"first_hash": start, "last_hash": end - 1}
-        for start, end in zip(starts, ends, strict=False)
-    ]
 
 
 async def _yield_to_newer(

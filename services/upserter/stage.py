@@ -7,7 +7,7 @@ import pymysql
 
 from services.upserter.apply import apply
 from services.upserter.attempt import Attempt
-from services.upserter.classify import survey
+from services.upserter.classify import forget_earlier
 from services.upserter.gate import add_gate, advance_epoch, let_older_go_first, take_gate
 from services.upserter.hands import Hands
 from services.upserter.plan import plan_of
@@ -58,7 +58,7 @@ async def _upsert_once(claim: Claim, parts: Parts, *, seeks_collisions: bool) ->
         connect(silence_seconds=LONG_SILENCE_SECONDS) as third,
     ):
         await let_older_go_first(second, attempt, claim.load, patience_seconds)
-        surveys = await survey((second, third), plans, attempt)
+        await forget_earlier(second, plans, attempt)
         await add_gate(second, attempt)
         async with connect() as writer, parts.ledger.milestone(claim, writer):
             gate = await take_gate(writer, attempt, seeks_collisions=seeks_collisions)
@@ -66,7 +66,7 @@ async def _upsert_once(claim: Claim, parts: Parts, *, seeks_collisions: bool) ->
             warning = await let_older_go_first(writer, attempt, claim.load, patience_seconds)
             hands = Hands(writer, (second, third))
             try:
-                counts = await apply(hands, plans, attempt, surveys, gate=gate, limit=limit)
+                counts = await apply(hands, plans, attempt, gate=gate, limit=limit)
             except Rejected:
                 # Helpers reach a verdict without the writer, and see at once what it has lost.
                 await hands.see_that_it_stands()

@@ -1,17 +1,17 @@
 """Inside the transaction: what differs is written, and all that was promised is asserted."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
+from typing import Any
 
 from services.upserter.attempt import Attempt, Counts, Planned
-from services.upserter.classify import pieces_of
 from services.upserter.gate import NewerLoad
 from services.upserter.hands import Hands
+from services.upserter.pieces import Piece, pieces_of
 from services.upserter.plan import EntityPlan
 from shared.errors import Failure, Rejected
 from shared.mysql.connect import Database
-from shared.mysql.side_by_side import all_of
 
 
 async def write(
@@ -20,34 +20,59 @@ async def write(
     attempt: Attempt,
     planned: Planned,
     newer: Sequence[NewerLoad],
-) -> None:
+) -> AsyncIterator[Piece]:
     """Write the new and changed rows of a file; unchanged and stale ones are not touched.
+
+    The planned rows go first. Then the others are gone through, and each piece of them is given out
+    once it is as it is to stand.
 
     Raises:
         Rejected: `reconcile.mismatch`, other rows were written than were planned.
     """
     counts = planned.counts
-    if counts.inserted:
-        which = "expected_" if planned.expected == "insert" else ""
-        sql = plan.sql if planned.departing else {**plan.sql, **plan.sql_of_all}
-        if plan.entity.has_children:
-            await database.execute(sql[f"insert_{which}keys"], attempt.keys())
-        inserted = await database.execute(sql[f"insert_{which}rows"], attempt.keys())
-        _expect(plan, inserted, counts.inserted, "rows were inserted")
+    inserted = 0
     if counts.updated:
         updated = await database.execute(plan.sql["update_rows"], attempt.keys())
         _expect(plan, updated, counts.updated, "rows were updated")
+    if counts.inserted and planned.expected != "insert":
+        inserted = await _insert(database, plan, plan.sql, "", attempt.keys())
+    if planned.expected is not None:
+        sql = plan.sql if planned.departing else plan.sql_of_all
+        for piece in pieces_of(counts.staged):
+            if planned.expected == "insert":
+                keys = attempt.keys(**piece)
+                inserted += await _insert(database, plan, sql, "expected_", keys)
+            yield piece
+    _expect(plan, inserted, counts.inserted, "rows were inserted")
     if newer and plan.entity.has_children:
         newer_loads = tuple(load.load_id for load in newer)
         await database.execute(plan.sql["move_first_seen"], attempt.keys(newer_loads=newer_loads))
 
 
+async def count_piece(
+    hands: Hands, plan: EntityPlan, attempt: Attempt, planned: Planned, piece: Piece
+) -> int:
+    """How many rows of a piece stand as if what is expected had been done with all of them."""
+    return await _count(hands, plan, f"count_{_done(planned)}", attempt.keys(**piece))
+
+
 async def assert_standing(
-    hands: Hands, plan: EntityPlan, attempt: Attempt, planned: Planned
+    hands: Hands,
+    plan: EntityPlan,
+    attempt: Attempt,
+    planned: Planned,
+    counted: Collection[asyncio.Task[int]],
 ) -> None:
     """See that every staged row of a file has one outcome, and every accepted one stands.
 
     Helpers count what the transaction has written before it commits.
+
+    Args:
+        hands: the connections that do it.
+        plan: the statements of the entity.
+        attempt: whose rows, and under which fence.
+        planned: what was to be done with them.
+        counted: the rows of each piece that is done.
 
     Raises:
         Rejected: `reconcile.mismatch`, with the counts.
@@ -55,17 +80,10 @@ async def assert_standing(
     counts = planned.counts
     if not counts.add_up:
         raise _mismatch(plan, f"the outcomes of {counts.staged} staged rows are {counts}")
-
-    async def count(name: str, piece: Mapping[str, int], database: Database) -> int:
-        await database.execute(plan.sql["see_what_is_written"])
-        return int(await database.fetch_value(plan.sql[name], attempt.keys(**piece)))
-
-    found = await hands.help(partial(count, "count_planned", {}))
+    found = await _count(hands, plan, "count_planned", attempt.keys())
     if planned.expected is not None:
-        done = "inserted" if planned.expected == "insert" else "unchanged"
-        pieces = [partial(count, f"count_{done}", piece) for piece in pieces_of(counts.staged)]
-        found += sum(await all_of(map(hands.help, pieces)))
-        found -= await hands.help(partial(count, f"count_planned_{done}", {}))
+        found += sum([await rows for rows in counted])
+        found -= await _count(hands, plan, f"count_planned_{_done(planned)}", attempt.keys())
     _expect(plan, found, counts.accepted, "accepted rows stand in production")
 
 
@@ -79,6 +97,30 @@ async def record_counts(
     for plan in plans:
         found = asdict(counts[plan.entity.name])
         await database.execute(plan.sql["record_counts"], attempt.keys(**found))
+
+
+async def _insert(
+    database: Database,
+    plan: EntityPlan,
+    sql: Mapping[str, str],
+    which: str,
+    values: dict[str, Any],
+) -> int:
+    if plan.entity.has_children:
+        await database.execute(sql[f"insert_{which}keys"], values)
+    return await database.execute(sql[f"insert_{which}rows"], values)
+
+
+async def _count(hands: Hands, plan: EntityPlan, name: str, values: dict[str, Any]) -> int:
+    async def count(database: Database) -> int:
+        await database.execute(plan.sql["see_what_is_written"])
+        return int(await database.fetch_value(plan.sql[name], values))
+
+    return await hands.help(count)
+
+
+def _done(planned: Planned) -> str:
+    return "inserted" if planned.expected == "insert" else "unchanged"
 
 
 def _expect(plan: EntityPlan, found: int, planned: int, what: str) -> None:

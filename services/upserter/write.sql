@@ -13,12 +13,13 @@ WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action = 'insert'
 ON DUPLICATE KEY UPDATE internal_id = d.internal_id
 
 -- name: insert_expected_keys
--- The same of all rows that are not planned otherwise.
+-- The same of all rows of a piece that are not planned otherwise.
 INSERT INTO {crosswalk_keys}
     (hashed_id, source_system, source_key, internal_id, first_seen_load_id)
 SELECT s.hashed_id, %(source_system)s, s.{key}, {own_hash}, %(load_id)s
 FROM {staging} s
-WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
+    AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s AND {is_not_planned}
 ON DUPLICATE KEY UPDATE internal_id = {own_hash}
 
 -- name: move_first_seen
@@ -42,12 +43,13 @@ FROM {plan} d STRAIGHT_JOIN {staging} s ON s.load_id = d.load_id AND s.run = %(s
 WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s AND d.action = 'insert'
 
 -- name: insert_expected_rows
--- The same of all rows that are not planned otherwise.
+-- The same of all rows of a piece that are not planned otherwise.
 INSERT INTO {production}
     ({columns}, source_system, source_version, first_load_id, last_load_id)
 SELECT {expected_values}, %(source_system)s, %(version)s, %(load_id)s, %(load_id)s
 FROM {staging} s
-WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s AND {is_not_planned}
+WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
+    AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s AND {is_not_planned}
 
 -- name: update_rows
 -- The rows whose values or parent differ.
@@ -74,8 +76,7 @@ END
 SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED
 
 -- name: count_inserted
--- How many of all staged rows stand as if they were inserted. COUNT(*) could be told by the index
--- alone, of which MySQL then would read all in a table without statistics.
+-- How many of all staged rows of a piece stand as if they were inserted.
 SELECT COUNT(s.{key}) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
 WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
     AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
@@ -88,7 +89,7 @@ WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s
     AND p.source_version = %(version)s AND p.last_load_id = %(load_id)s
 
 -- name: count_unchanged
--- How many of all staged rows stand as if they were to stay as they are.
+-- How many of all staged rows of a piece stand as if they were to stay as they are.
 SELECT COUNT(s.{key}) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
 WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
     AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s

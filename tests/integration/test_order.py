@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crossdock.pipeline import Ending, subscribe_stages
-from services.upserter.classify import survey
+from services.upserter.classify import forget_earlier
 from shared.bus.memory import MemoryBus
 from shared.events import Topic
 from shared.gcs_notification import notification_of
@@ -97,13 +97,12 @@ async def test_a_newer_load_that_was_applied_just_before_the_gate_was_taken_is_s
     await run(parts, before)
     parts = replace(parts, settings=parts.settings.model_copy(update={"order_wait_seconds": 0}))
 
-    async def survey_and_be_overtaken(*arguments: Any) -> Any:
-        monkeypatch.setattr("services.upserter.stage.survey", survey)
-        surveys = await survey(*arguments)
+    async def forget_and_be_overtaken(*arguments: Any) -> None:
+        monkeypatch.setattr("services.upserter.stage.forget_earlier", forget_earlier)
+        await forget_earlier(*arguments)
         await run(parts, newer)
-        return surveys
 
-    monkeypatch.setattr("services.upserter.stage.survey", survey_and_be_overtaken)
+    monkeypatch.setattr("services.upserter.stage.forget_earlier", forget_and_be_overtaken)
     assert (await run(parts, late)).ending is Ending.REPORTED
     assert counts(await report(database, "load-2"), "unchanged") == dict.fromkeys(ROWS, 3)
     assert counts(await report(database, "load-1"), "stale") == dict.fromkeys(ROWS, 3)

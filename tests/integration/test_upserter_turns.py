@@ -3,18 +3,22 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import pytest
 
 from services.upserter import apply as applying
+from services.upserter import pieces
 from services.upserter import stage as upserter
-from services.upserter.attempt import Attempt
-from services.upserter.classify import Survey, survey
+from services.upserter.attempt import Attempt, Counts
 from services.upserter.gate import Gate, add_gate, take_gate
+from services.upserter.hands import Hands
 from services.upserter.stage import upsert
+from services.upserter.write import count_piece
 from shared.errors import Rejected, TransientFault, Waiting
+from shared.identity import hashed_id
 from shared.mysql.connect import LONG_SILENCE_SECONDS, Database, connect
 from shared.stage import Parts
 from tests.production import content
@@ -93,6 +97,50 @@ async def test_a_file_is_planned_while_the_one_before_is_being_written(
     assert told == {name: {"inserted": 1} for name in told}
 
 
+async def test_a_file_is_counted_while_it_is_being_written(
+    parts: Parts, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "ROWS_A_PIECE", 1)
+    first_piece = asyncio.Event()
+
+    async def noted(*given: Any) -> int:
+        rows = await count_piece(*given)
+        first_piece.set()
+        return rows
+
+    monkeypatch.setattr(applying, "count_piece", noted)
+    keys = sorted((f"C-{no}" for no in range(20)), key=partial(hashed_id, "customers", "acme"))
+    rows = [row("customers", keys[0], city="a"), row("customers", keys[-1], city="b")]
+    await database.execute(
+        "CREATE TRIGGER held_up BEFORE INSERT ON customers FOR EACH ROW "
+        "SET NEW.city = IF(NEW.city = 'a' OR GET_LOCK('held up', 60), NEW.city, NULL)"
+    )
+    async with connect(database_url) as other:
+        await other.fetch_value("SELECT GET_LOCK('held up', 0)")
+        delivery = asyncio.create_task(deliver(parts, database, "L", 1, {"customers": rows}))
+        async with asyncio.timeout(30):
+            await first_piece.wait()
+        assert not delivery.done()
+        await other.fetch_value("SELECT RELEASE_LOCK('held up')")
+        assert (await delivery)["customers"] == {"inserted": 2}
+
+
+async def test_a_load_in_many_pieces_comes_out_as_in_one(
+    parts: Parts, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "ROWS_A_PIECE", 1)
+    await deliver(parts, database, "L", 1, family("old"))
+    names = [str(number) for number in range(9)]
+    changed = [row("customers", "C-old", city="Elsewhere")]
+    customers = [*changed, *family(*names)["customers"]]
+    mostly_new = {**family("old", *names), "customers": customers}
+    told = await deliver(parts, database, "M", 2, mostly_new)
+    assert told.pop("customers") == {"inserted": 9, "updated": 1}
+    assert list(told.values()) == [{"inserted": 9, "unchanged": 1}] * 3
+    told = await deliver(parts, database, "N", 3, mostly_new)
+    assert list(told.values()) == [{"unchanged": 10}] * 4
+
+
 async def test_a_load_with_too_many_rejects_in_its_last_file_is_told_of_all_and_writes_nothing(
     parts: Parts, database: Database
 ) -> None:
@@ -161,7 +209,7 @@ async def test_no_statement_reads_a_whole_table_though_the_tables_statistics_are
         first_hash=1, last_hash=2**62, expected="insert", refused_parents=1, most=1, most_copies=1
     )
     by_key = (
-        *("sample", "classify", "classify_all", "update_rows"),
+        *("survey", "sample", "classify", "classify_all", "update_rows"),
         *("insert_keys", "insert_rows", "insert_expected_keys", "insert_expected_rows"),
         *("count_planned", "count_inserted", "count_unchanged"),
         *("count_planned_inserted", "count_planned_unchanged"),
@@ -182,14 +230,20 @@ async def test_no_statement_reads_a_whole_table_though_the_tables_statistics_are
 async def test_a_long_write_does_not_cost_the_connections_that_help_beside_it(
     parts: Parts, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    helpers: list[Database] = []
     silences: list[int] = []
 
-    async def looking(helpers: Sequence[Database], *others: Any) -> dict[str, Survey]:
+    def with_helpers(writer: Database, given: Sequence[Database]) -> Hands:
+        helpers.extend(given)
+        return Hands(writer, given)
+
+    async def looking(*given: Any, **named: Any) -> dict[str, Counts]:
         asked = "SELECT @@wait_timeout"
         silences.extend([await helper.fetch_value(asked) for helper in helpers])
-        return await survey(helpers, *others)
+        return await applying.apply(*given, **named)
 
-    monkeypatch.setattr(upserter, "survey", looking)
+    monkeypatch.setattr(upserter, "Hands", with_helpers)
+    monkeypatch.setattr(upserter, "apply", looking)
     await deliver(parts, database, "L", 1, family("1"))
     assert silences == [LONG_SILENCE_SECONDS] * 2
 

@@ -6,8 +6,8 @@ import pytest
 
 from services.upserter.attempt import Attempt, Counts
 from services.upserter.checks import RefusedRow, explain
-from services.upserter.classify import ROWS_A_PIECE, pieces_of
 from services.upserter.collisions import Contested, yielding
+from services.upserter.pieces import ROWS_A_PIECE, pieces_of
 from services.upserter.plan import plan_of
 from shared.contracts.model import Contract, contracts
 from shared.contracts.row_rules import MOST_ROWS_NAMED, Violation
@@ -124,13 +124,13 @@ def test_each_attempt_gives_a_key_another_id_and_always_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "pieces"), [(0, 0), (1, 1), (ROWS_A_PIECE, 1), (ROWS_A_PIECE + 1, 2), (160_000, 7)]
+    ("rows", "pieces"), [(0, 1), (1, 1), (ROWS_A_PIECE, 1), (ROWS_A_PIECE + 1, 2), (160_000, 7)]
 )
 def test_the_pieces_of_a_file_leave_no_hash_out_and_have_none_twice(rows: int, pieces: int) -> None:
     found = [(piece["first_hash"], piece["last_hash"]) for piece in pieces_of(rows)]
     assert len(found) == pieces
     assert [first for first, _ in found[1:]] == [last + 1 for _, last in found[:-1]]
-    assert [found[0][0], found[-1][1]] == [0, 2**63 - 1] if found else True
+    assert [found[0][0], found[-1][1]] == [0, 2**63 - 1]
 
 
 def test_of_keys_with_one_id_the_first_by_its_bytes_keeps_it_whatever_their_order() -> None:
