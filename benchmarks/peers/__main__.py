@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure them all; 1 if crossdock itself left anything but what the files say."""
     parser = argparse.ArgumentParser(prog=f"make {TARGET}", description=__doc__)
     parser.add_argument("--rows", type=int, default=ROWS, help="about so many")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help="rounds of every tool")
+    parser.add_argument("--repeats", type=int, help="rounds of every tool")
     parser.add_argument("--limit", type=float, default=LIMIT_SECONDS, help="seconds for a load")
     names = [OURS, *(peer.name for peer in PEERS)]
     parser.add_argument("--only", action="append", choices=names, help="repeatable")
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(given)
+    repeats = options.repeats or REPEATS
     asked = options.only or names
     peers = [peer for peer in PEERS if peer.name in asked]
     refused = _installed(peers)
@@ -59,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mysql.collate(options.collation)
         drops, rows = _drops(mysql.folder, options.rows)
         rounds = []
-        for number in range(1, options.repeats + 1):
-            say(f"round {number} of {options.repeats}")
+        for number in range(1, repeats + 1):
+            say(f"round {number} of {repeats}")
             ours = [measure.crossdock(mysql, drops)] if OURS in asked else []
             theirs = [_peer(mysql, peer, drops, refused, options.limit) for peer in peers]
             rounds.append(ours + theirs)
@@ -68,10 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         sys.stdout.write(json.dumps([asdict(result) for result in results], indent=2) + "\n")
     else:
-        show(results, rows, options.repeats, options.limit)
+        show(results, rows, repeats, options.limit)
     if options.write:
         table = page.rendered(circumstances, HEADER, cells(results, rows))
-        text = table + "\n" + "\n".join(notes(results, rows, options.repeats, options.limit)) + "\n"
+        text = table + "\n" + "\n".join(notes(results, rows, repeats, options.limit)) + "\n"
         page.write(TARGET, text, drawn(results, rows))
     return 0 if all(result.is_sound for result in results if result.is_ours) else 1
 

@@ -89,9 +89,9 @@ def _median(loads: Sequence[Load]) -> Load:
             return load
     seconds = statistics.median(load.took.seconds for load in loads)
     peak_bytes = max(load.took.peak_bytes for load in loads)
-    wrong = [load for load in loads if load.contents and not load.contents.are_intact]
-    relates = all(load.relates for load in loads)
-    return Load(Took(seconds, peak_bytes), (wrong or loads)[0].contents, relates)
+    contents = [load.contents for load in loads if load.contents is not None]
+    worst = max(contents, key=lambda found: found.wrong, default=None)
+    return Load(Took(seconds, peak_bytes), worst, all(load.relates for load in loads))
 
 
 def crossdock(server: Server, drops: Path) -> Result:

@@ -28,7 +28,7 @@ class Survey:
 
     Attributes:
         staged: the rows that staging holds.
-        hashes: the ids that they come to; fewer where keys repeat or collide.
+        hashes: the ids that they come to; fewer where keys repeat or collide within a piece.
     """
 
     staged: int

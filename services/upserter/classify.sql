@@ -15,7 +15,7 @@ WHERE load_id = %(load_id)s AND run = %(validated_run)s AND entity = '{entity}'
 -- name: survey
 -- How many rows of a piece are staged, and to how many ids they come. COUNT(*) could be told by the
 -- index alone, of which MySQL then would read all in a table without statistics.
-SELECT COUNT(s.{key}) AS staged, COUNT(DISTINCT {own_hash}) AS hashes
+SELECT COUNT(COALESCE(s.{key}, '')) AS staged, COUNT(DISTINCT {own_hash}) AS hashes
 FROM {staging} s WHERE load_id = %(load_id)s AND run = %(staged_run)s
     AND hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
 

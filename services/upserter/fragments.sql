@@ -69,8 +69,9 @@ EXISTS (
 (p.{id} IS NULL OR p.source_system <> %(source_system)s OR p.{key} <> s.{key})
 
 -- name: is_not_planned
--- Whether a staged row is one of those with which the expected is done.
+-- Whether a staged row of a piece is one of those with which the expected is done.
 NOT EXISTS (
     SELECT 1 FROM {plan} d WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s
+        AND d.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
         AND d.hashed_id = s.hashed_id AND d.row_no = s.row_no
 )

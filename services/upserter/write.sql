@@ -76,7 +76,7 @@ END
 SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED
 
 -- name: count_inserted
--- How many of all staged rows of a piece stand as if they were inserted.
+-- How many of all staged rows of a piece stand as if they were inserted; not COUNT(*), as in `survey`.
 SELECT COUNT(s.{key}) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
 WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
     AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s
@@ -89,7 +89,8 @@ WHERE d.load_id = %(load_id)s AND d.fence = %(fence)s
     AND p.source_version = %(version)s AND p.last_load_id = %(load_id)s
 
 -- name: count_unchanged
--- How many of all staged rows of a piece stand as if they were to stay as they are.
+-- How many of all staged rows of a piece stand as if they were to stay as they are; not COUNT(*), as
+-- in `survey`.
 SELECT COUNT(s.{key}) FROM {staging} s STRAIGHT_JOIN {production} p ON p.{id} = {own_hash}
 WHERE s.load_id = %(load_id)s AND s.run = %(staged_run)s
     AND s.hashed_id BETWEEN %(first_hash)s AND %(last_hash)s

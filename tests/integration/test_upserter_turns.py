@@ -139,6 +139,10 @@ async def test_a_load_in_many_pieces_comes_out_as_in_one(
     assert list(told.values()) == [{"inserted": 9, "unchanged": 1}] * 3
     told = await deliver(parts, database, "N", 3, mostly_new)
     assert list(told.values()) == [{"unchanged": 10}] * 4
+    others = [row("customers", "C-0", city="Elsewhere"), row("customers", "C-bad", country="GBR")]
+    mostly_old = [*changed, *others, *family("new", *names[1:])["customers"]]
+    told = await deliver(parts, database, "O", 4, {"customers": mostly_old})
+    assert told["customers"] == {"inserted": 1, "updated": 1, "unchanged": 9, "rejected": 1}
 
 
 async def test_a_load_with_too_many_rejects_in_its_last_file_is_told_of_all_and_writes_nothing(
@@ -157,7 +161,7 @@ async def test_a_load_with_too_many_rejects_in_its_last_file_is_told_of_all_and_
     assert len(await rejects(database, "L", "line_items")) == 200
 
 
-@pytest.mark.parametrize("verdict", ["hold_limit", "assert_standing"])
+@pytest.mark.parametrize("verdict", ["hold_limit", "count_piece"])
 async def test_a_verdict_that_was_reached_after_the_writer_was_lost_is_none(
     verdict: str, parts: Parts, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,10 +172,10 @@ async def test_a_verdict_that_was_reached_after_the_writer_was_lost_is_none(
         writers.append(await writer.fetch_value("SELECT CONNECTION_ID()"))
         return await take_gate(writer, *given, **named)
 
-    async def late(*given: Any) -> None:
+    async def late(*given: Any) -> Any:
         if verdict == "hold_limit" or given[1].entity.name == "line_items":
             await lose(database, writers[0])
-        await original(*given)
+        return await original(*given)
 
     monkeypatch.setattr(upserter, "take_gate", taking)
     monkeypatch.setattr(applying, verdict, late)

@@ -107,13 +107,13 @@ def in_rounds(*loads: Load) -> tuple[Load, ...]:
 
 
 def test_of_several_rounds_the_middle_time_the_most_memory_and_the_worst_content_are_told() -> None:
-    intact, wrong = Contents(rows=2), Contents(rows=2, missing=1)
+    intact, wrong, worse = (Contents(rows=2, missing=missing) for missing in range(3))
     loads = in_rounds(
-        Load(Took(3.0, 10), intact, relates=True),
-        Load(Took(1.0, 30), wrong, relates=True),
+        Load(Took(3.0, 10), wrong, relates=True),
+        Load(Took(1.0, 30), worse, relates=True),
         Load(Took(2.0, 20), intact, relates=False),
     )
-    assert loads == (Load(Took(2.0, 30), wrong, relates=False),)
+    assert loads == (Load(Took(2.0, 30), worse, relates=False),)
 
 
 def test_a_load_that_failed_in_one_round_has_failed() -> None:
