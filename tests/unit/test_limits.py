@@ -10,7 +10,7 @@ from shared.errors import Failure, Rejected
 from shared.manifest import _MOST_LEVELS, _MOST_ROWS
 from shared.storage.port import ObjectInfo
 from tests.unit.local_drops import Drop
-from tests.unit.test_manifest import document, failure_of, parse_edited
+from tests.unit.manifests import document, failure_of, parse_edited
 from tests.unit.test_validator_checks import COMPLETE, MANIFEST, PREFIX, an_object
 
 
