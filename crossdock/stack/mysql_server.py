@@ -199,6 +199,8 @@ def _start(state_dir: Path, folder: Path, program: MySQLServerProgram, port: int
         "--default-time-zone=+00:00",
         f"--innodb-buffer-pool-size={_buffer_pool_bytes()}",
         "--innodb-redo-log-capacity=2G",
+        # Few connections on few processors write the redo log faster than threads of its own.
+        "--innodb-log-writer-threads=OFF",
         "--innodb-flush-log-at-trx-commit=1",
         "--sync-binlog=1",
         "--binlog-expire-logs-seconds=86400",

@@ -63,8 +63,8 @@ async def apply(
             counted: list[asyncio.Task[int]] = []
             async with hands.writing() as database:
                 async for piece in write(database, plan, attempt, planned, gate.newer):
-                    done = count_piece(hands, plan, attempt, planned, piece)
-                    counted.append(asyncio.create_task(done))
+                    count = count_piece(hands, plan, attempt, planned, piece)
+                    counted.append(asyncio.create_task(count))
                     counting.append(counted[-1])
             passed("upserter", "entity_written", entity=plan.entity.name)
             standing = assert_standing(hands, plan, attempt, planned, counted)
