@@ -25,7 +25,7 @@ from shared.mysql.connect import connect
 from shared.mysql.migrate import HISTORY, unapplied
 from shared.mysql.own_rights import REMEDY, missing_rights, told, whoami
 from shared.push import TokenVerifier, create_push_router, turn_away
-from shared.settings import load_settings
+from shared.settings import Settings, load_settings
 from shared.stage import Parts, Stage, run_stage
 from shared.sweep import Tell, sweep
 from shared.telemetry.start import start_telemetry, stop_telemetry
@@ -56,12 +56,7 @@ def create_app(
     set_up_logs(settings.log_level, service=stage.name, project=settings.project)
     start_telemetry(stage.name)
     parts = connect_parts(settings)
-    verifier = (
-        TokenVerifier(settings.push_audience, settings.push_service_account)
-        if settings.push_audience and settings.push_service_account
-        else None
-    )
-
+    verifier = _verifier(settings)
     in_hand: set[asyncio.Task[Answer]] = set()
 
     @asynccontextmanager
@@ -96,6 +91,13 @@ def create_app(
     if after_sweep is not None:
         app.post("/sweep")(partial(_sweep, parts, after_sweep, verifier))
     return app
+
+
+def _verifier(settings: Settings) -> TokenVerifier | None:
+    """Who looks at pushes' tokens; nobody where pushes come from an emulator, which has none."""
+    if settings.push_audience and settings.push_service_account:
+        return TokenVerifier(settings.push_audience, settings.push_service_account)
+    return None
 
 
 async def _live() -> dict[str, str]:

@@ -85,7 +85,8 @@ class Stage:
 async def run_stage(stage: Stage, message: Message, parts: Parts) -> Answer:
     """Take one message as far as it goes and say what becomes of it.
 
-    A fault that may pass is the only reason for another delivery; everything else is recorded.
+    A fault, foreseen or not, is a reason for another delivery. So is what is no message; it comes
+    again until it is a dead letter. Every other end is recorded and answered for good.
     """
     with tracing.taking(message), bound_contextvars(stage=stage.name):
         answer = await _take(stage, message, parts)

@@ -112,31 +112,7 @@ async def read_mysql(mysql_url: str) -> MySQLFacts:
 
 def judge_mysql(facts: MySQLFacts) -> Iterator[Check]:
     """Hold a database's facts against what the project needs."""
-    found = tuple(int(number) for number in re.findall(r"\d+", facts.version)[:2])
-    yield _judged(
-        "mysql version",
-        found >= OLDEST_MYSQL and "maria" not in facts.version.lower(),
-        facts.version,
-        "Use MySQL 8.4 or later.",
-    )
-    yield _judged(
-        "mysql local_infile",
-        facts.local_infile,
-        "on" if facts.local_infile else "off",
-        "SET PERSIST local_infile = ON: the stager loads files with LOAD DATA LOCAL.",
-    )
-    yield _judged(
-        "mysql sql_mode",
-        "STRICT_ALL_TABLES" in facts.sql_mode,
-        facts.sql_mode,
-        "A proxy between here and the database resets what the session sets: go round it.",
-    )
-    yield _judged(
-        "mysql max_allowed_packet",
-        facts.packet_bytes >= SMALLEST_PACKET_BYTES,
-        f"{facts.packet_bytes} bytes",
-        f"SET PERSIST max_allowed_packet = {SMALLEST_PACKET_BYTES} or more.",
-    )
+    yield from _judge_server(facts)
     yield _judged(
         "mysql rights",
         not facts.missing_rights,
@@ -164,6 +140,34 @@ def judge_mysql(facts: MySQLFacts) -> Iterator[Check]:
         not facts.schema_differences,
         "current" if not facts.schema_differences else "a migration has not been applied",
         "Run `crossdock migrate`.",
+    )
+
+
+def _judge_server(facts: MySQLFacts) -> Iterator[Check]:
+    found = tuple(int(number) for number in re.findall(r"\d+", facts.version)[:2])
+    yield _judged(
+        "mysql version",
+        found >= OLDEST_MYSQL and "maria" not in facts.version.lower(),
+        facts.version,
+        "Use MySQL 8.4 or later.",
+    )
+    yield _judged(
+        "mysql local_infile",
+        facts.local_infile,
+        "on" if facts.local_infile else "off",
+        "SET PERSIST local_infile = ON: the stager loads files with LOAD DATA LOCAL.",
+    )
+    yield _judged(
+        "mysql sql_mode",
+        "STRICT_ALL_TABLES" in facts.sql_mode,
+        facts.sql_mode,
+        "A proxy between here and the database resets what the session sets: go round it.",
+    )
+    yield _judged(
+        "mysql max_allowed_packet",
+        facts.packet_bytes >= SMALLEST_PACKET_BYTES,
+        f"{facts.packet_bytes} bytes",
+        f"SET PERSIST max_allowed_packet = {SMALLEST_PACKET_BYTES} or more.",
     )
 
 

@@ -50,8 +50,8 @@ async def to_log(notice: Notice, _parts: Parts) -> None:
     )
 
 
-# The packages for chat and mail are imported with the first notice that goes there: a run by hand
-# gives none, and would spend a tenth of a second on them.
+# The packages for chat and mail are imported with the first notice that goes there: where neither
+# is set, a run by hand would spend a tenth of a second on them for nothing.
 async def to_teams(notice: Notice, parts: Parts) -> None:
     """Post a notice as a card."""
     from services.reporter.teams import post_card  # noqa: PLC0415

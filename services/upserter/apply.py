@@ -22,12 +22,7 @@ Planning = asyncio.Task[Planned]
 
 
 async def apply(
-    hands: Hands,
-    plans: Sequence[EntityPlan],
-    attempt: Attempt,
-    *,
-    gate: Gate,
-    limit: RejectLimit,
+    hands: Hands, plans: Sequence[EntityPlan], attempt: Attempt, *, gate: Gate, limit: RejectLimit
 ) -> dict[str, Counts]:
     """Plan, write and count every file; what is written stands once the transaction commits.
 

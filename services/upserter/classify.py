@@ -50,12 +50,7 @@ async def forget_earlier(database: Database, plans: Sequence[EntityPlan], attemp
 
 
 async def classify(
-    hands: Hands,
-    plan: EntityPlan,
-    attempt: Attempt,
-    *,
-    gate: Gate,
-    earlier: Mapping[str, Planned],
+    hands: Hands, plan: EntityPlan, attempt: Attempt, *, gate: Gate, earlier: Mapping[str, Planned]
 ) -> Planned:
     """See that a file is staged whole, and find what is to be done with every row of it.
 

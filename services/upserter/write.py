@@ -1,4 +1,4 @@
-"""Inside the transaction: what differs is written, and all that was promised is asserted."""
+"""What differs is written, in the transaction; before it commits, helpers see that all stands."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence

@@ -1,5 +1,6 @@
 -- What is written in the one transaction, parents first; unchanged rows are not touched. What most
--- rows are to have done with them is done from staging, the rest from the plan.
+-- rows are to have done with them is done from staging, the rest from the plan. Beside it helpers
+-- count what stands.
 -- {...} come from the contract.
 
 -- name: insert_keys

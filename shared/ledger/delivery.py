@@ -9,7 +9,10 @@ from shared.ledger.states import INPUT, Load, State
 
 
 class Verdict(StrEnum):
-    """What to do with a message; all but the first two leave a line of history and no more."""
+    """What to do with a message; all but the first two leave a line of history.
+
+    A duplicate also has the next stage's event sent again, and GIVE_UP marks the load.
+    """
 
     CLAIM = "claim"
     REPLAY = "replay"
