@@ -1,7 +1,6 @@
 """What `crossdock check` prints for a person: a screen, with totals that are exact."""
 
 import json
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -19,11 +18,6 @@ FEW = 3
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """As wide as the narrowest terminal."""
     monkeypatch.setattr(output, "WIDTH_WITHOUT_TERMINAL", 80)
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    return Drop(tmp_path / "imports" / "acme" / "load-1")
 
 
 def check(drop: Drop, *options: str) -> Result:

@@ -1,7 +1,6 @@
 """Limits on what a stranger may send: at each of them, and one beyond."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +11,6 @@ from shared.storage.port import ObjectInfo
 from tests.unit.local_drops import Drop
 from tests.unit.manifests import document, failure_of, parse_edited
 from tests.unit.test_validator_checks import COMPLETE, MANIFEST, PREFIX, an_object
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    return Drop(tmp_path / "imports" / "acme" / "load-1")
 
 
 def nested(levels: int) -> bytes:

@@ -12,11 +12,6 @@ from shared.partners import Partner, Partners
 from tests.unit.local_drops import NOW, V1, Drop, customer, invoice, line_item, row, vehicle
 
 
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    return Drop(tmp_path / "imports" / "acme" / "load-1")
-
-
 def test_a_good_drop_is_ok(drop: Drop) -> None:
     assert drop.check().to_json() == {
         "ok": True,

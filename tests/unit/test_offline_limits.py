@@ -4,7 +4,6 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,6 @@ from crossdock.offline_rows import CACHE_KIB, MOST_KEY_CHARACTERS_KEPT
 from shared.errors import TransientFault
 from shared.partners import Partner, Partners
 from tests.unit.local_drops import Drop, customer, vehicle
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    return Drop(tmp_path / "imports" / "acme" / "load-1")
 
 
 def test_rejects_over_the_limit_fail_the_load_and_are_still_listed(drop: Drop) -> None:

@@ -1,18 +1,10 @@
 """What `check` says of rows whose parents are not in the drop: open, told, and counted."""
 
 from decimal import Decimal
-from pathlib import Path
-
-import pytest
 
 from crossdock.offline_check import MOST_REJECTS_KEPT, EntityCheck
 from shared.partners import Partner, Partners
 from tests.unit.local_drops import CLEAN, Drop, customer, invoice, line_item, vehicle
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    return Drop(tmp_path / "imports" / "acme" / "load-1")
 
 
 def orphans(count: int) -> list[list[str]]:

@@ -2,7 +2,6 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -11,11 +10,6 @@ from shared.contracts.model import contracts
 from shared.errors import Rejected
 from shared.manifest import parse_manifest
 from tests.unit.local_drops import FILE_NAMES, NOW, Drop, customer
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    return Drop(tmp_path / "imports" / "acme" / "load-1")
 
 
 def test_pack_writes_a_manifest_that_describes_the_files(drop: Drop) -> None:
