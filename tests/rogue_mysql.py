@@ -32,6 +32,7 @@ _GREETING = struct.pack(
 )  # fmt: skip
 _OK = b"\x00\x00\x00\x02\x00\x00\x00"
 _QUIT = b"\x01"
+_CHUNK_BYTES = 64 * 1024
 
 
 @dataclass
@@ -133,6 +134,11 @@ class RogueProxy(MySQLProxy):
 class _RogueSession(Session):
     async def _strike(self, kind: StatementFaultKind, command: bytes) -> None:
         assert isinstance(self.proxy, RogueProxy)
-        await self.client.send(framed(b"\xfb" + self.proxy.wanted, sequence=1))
-        self.proxy.sent.append(await self.client.reader.read())
+        answer = bytearray()
+        try:
+            await self.client.send(framed(b"\xfb" + self.proxy.wanted, sequence=1))
+            while chunk := await self.client.reader.read(_CHUNK_BYTES):
+                answer += chunk
+        finally:  # who hangs up with something unread resets the connection
+            self.proxy.sent.append(bytes(answer))
         raise ConnectionAbortedError("the client hung up")
