@@ -2,14 +2,15 @@
 
 Internal ids are hashes, so new rows go all over their tables. `--buffer-pool 1G --buffer-pool 128M`
 measures all sizes twice, the second time with a server whose memory is smaller than production, so
-that what this costs can be seen.
+that what this costs can be seen. The sizes take turns, round by round: minutes lie between two of
+them, and a machine is not equally fast in all.
 """
 
 import argparse
 import asyncio
 import json
 import re
-import shutil
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +29,7 @@ TARGET: Final = "bench-growth"
 SIZES: Final = (220_000, 2_200_000, 11_000_000)
 LEAST_SHARE: Final = 0.8
 MOST_BYTES: Final = 150_000_000
+REPEATS: Final = 3
 HEADER: Final = (
     "rows",
     "seconds",
@@ -45,7 +47,7 @@ WHERE table_schema = DATABASE()"""
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The first load of one size.
+    """One first load of one size.
 
     Attributes:
         pool_bytes: the server's buffer pool.
@@ -67,6 +69,10 @@ class Growth:
         return self.rows / self.run.seconds
 
 
+# The loads of one round, the smallest first.
+Round = Sequence[Growth]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure each size; 1 if, in the first pool, the largest is too slow or memory grows."""
     parser = argparse.ArgumentParser(prog=f"make {TARGET}", description=__doc__)
@@ -75,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--buffer-pool", type=size, action="append", help="as 128M; repeatable, a server for each"
     )
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="rounds with each pool")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -84,35 +91,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for pool_bytes in options.buffer_pool or [None]:
         with server.started(pool_bytes) as mysql:
             circumstances = replace(circumstances, versions=page.versions_of(MySQL=mysql.version))
-            pools.append([_measure(mysql, rows) for rows in options.rows or SIZES])
-    sizes = [one for pool in pools for one in pool]
+            pools.append(_rounds(mysql, options.rows or SIZES, options.repeats))
     if options.json:
-        sys.stdout.write(json.dumps([asdict(one) for one in sizes], indent=2) + "\n")
+        told = [asdict(one) for rounds in pools for loads in rounds for one in loads]
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
     else:
-        show(sizes)
+        show(pools)
     if options.write:
-        page.write(TARGET, page.rendered(circumstances, HEADER, cells(sizes)), drawn(pools))
+        table = page.rendered(circumstances, HEADER, cells(pools))
+        page.write(TARGET, table + "\n" + "\n".join(notes(pools)) + "\n", drawn(pools))
     return 0 if is_flat(pools[0]) else 1
 
 
-def is_flat(sizes: Sequence[Growth]) -> bool:
+def is_flat(rounds: Sequence[Round]) -> bool:
     """Whether the largest is nearly as fast as the one before, and no run had too much memory."""
-    *_, before, largest = [sizes[0], *sizes]
-    is_fast = largest.rate >= LEAST_SHARE * before.rate
-    return is_fast and all(one.run.peak_bytes <= MOST_BYTES for one in sizes)
+    in_bounds = all(one.run.peak_bytes <= MOST_BYTES for loads in rounds for one in loads)
+    return statistics.median(shares(rounds)) >= LEAST_SHARE and in_bounds
 
 
-def _measure(mysql: server.Server, about_rows: int) -> Growth:
-    say(f"{about_rows:,} rows: writing the drop")
-    drops = mysql.folder / "bucket" / "imports" / PARTNER
-    rows = write_drop(drops, "first", customers_of(about_rows), minute=0, version=1)
+def shares(rounds: Sequence[Round]) -> list[float]:
+    """Of each round the rate of the largest load, in times of that of the one before."""
+    return [loads[-1].rate / loads[-2:][0].rate for loads in rounds]
+
+
+def medians(rounds: Sequence[Round]) -> list[Growth]:
+    """Of each size the load with the middle rate."""
+    return [
+        sorted(of_size, key=lambda one: one.rate)[len(of_size) // 2]
+        for of_size in zip(*rounds, strict=True)
+    ]
+
+
+def _rounds(mysql: server.Server, sizes: Sequence[int], repeats: int) -> list[Round]:
+    drops = {}
+    for about_rows in sizes:
+        say(f"{about_rows:,} rows: writing the drop")
+        name = f"first-{about_rows}"
+        folder = mysql.folder / "bucket" / "imports" / PARTNER
+        rows = write_drop(folder, name, customers_of(about_rows), minute=0, version=1)
+        drops[folder / name] = rows
+    rounds: list[Round] = []
+    for number in range(1, repeats + 1):
+        say(f"round {number} of {repeats}")
+        rounds.append([_measure(mysql, drop, rows) for drop, rows in drops.items()])
+    return rounds
+
+
+def _measure(mysql: server.Server, drop: Path, rows: int) -> Growth:
     mysql.empty()
     asyncio.run(migrate(mysql.url))
+    mysql.rest()
     say(f"{rows:,} rows: loading")
     _forget_peak(mysql.pid)
-    run = take(mysql.url, drops / "first")
+    run = take(mysql.url, drop)
     server_bytes = _peak_bytes(mysql.pid)
-    shutil.rmtree(drops)
     pool_bytes = int(mysql.asked("SELECT @@innodb_buffer_pool_size"))
     taken = Growth(pool_bytes, rows, run, server_bytes, int(mysql.asked(_ON_DISK)))
     say(f"{rows:,} rows: {run.seconds:.1f} s, {taken.rate:,.0f} rows/s")
@@ -132,8 +164,8 @@ def _peak_bytes(pid: int) -> int:
     return int(found[1]) * 1024
 
 
-def cells(sizes: Sequence[Growth]) -> list[list[str]]:
-    """The table's lines, one for each size."""
+def cells(pools: Sequence[Sequence[Round]]) -> list[list[str]]:
+    """The table's lines, one for each size with each pool."""
     return [
         [
             f"{one.rows:,}",
@@ -146,28 +178,44 @@ def cells(sizes: Sequence[Growth]) -> list[list[str]]:
             f"{one.disk_bytes / 1e6:,.0f} MB",
             f"{one.pool_bytes / 2**20:,.0f} MiB",
         ]
-        for one in sizes
+        for rounds in pools
+        for one in medians(rounds)
     ]
 
 
-def show(sizes: Sequence[Growth]) -> None:
+def show(pools: Sequence[Sequence[Round]]) -> None:
     """Print what was measured."""
     table = Table(title="First loads of growing size")
     for heading in HEADER:
         table.add_column(heading, justify="right")
-    for line in cells(sizes):
+    for line in cells(pools):
         table.add_row(*line)
-    Console(width=160).print(table)
+    console = Console(width=160)
+    console.print(table)
+    for note in notes(pools):
+        console.print(note, highlight=False)
 
 
-def drawn(pools: Sequence[Sequence[Growth]]) -> str:
+def notes(pools: Sequence[Sequence[Round]]) -> list[str]:
+    """How much of its rate the largest load keeps, as a list: the table shows medians only."""
+    lines = [f"- Each line is the one with the middle rate of {len(pools[0])} rounds."]
+    for rounds in pools:
+        pool = f"{rounds[0][0].pool_bytes / 2**20:,.0f} MiB"
+        found = sorted(shares(rounds))
+        of_rounds = ", ".join(f"{one:.2f}" for one in found)
+        middle = f"**{statistics.median(found):.2f}** of the rate of the one before it"
+        lines.append(f"- {pool}: the largest load has {middle}; by round {of_rounds}.")
+    return lines
+
+
+def drawn(pools: Sequence[Sequence[Round]]) -> str:
     """The rates as bars, a group for each pool."""
     groups = [
         chart.Group(
-            f"a buffer pool of {sizes[0].pool_bytes / 2**20:,.0f} MiB",
-            [_bar(one, sizes) for one in sizes],
+            f"a buffer pool of {rounds[0][0].pool_bytes / 2**20:,.0f} MiB",
+            [_bar(one, medians(rounds)) for one in medians(rounds)],
         )
-        for sizes in pools
+        for rounds in pools
     ]
     return chart.drawn("Rows a second of a first load, by its size", groups)
 
