@@ -1,4 +1,4 @@
-# Counted from the log lines that docs/operations.md lists.
+# Counted from the log lines that docs/operations/logs.md lists.
 locals {
   programs = "resource.type=(\"cloud_run_revision\" OR \"cloud_run_worker_pool\" OR \"cloud_run_job\")"
 

@@ -1,4 +1,4 @@
-"""What a load's history may say: the paths of docs/events.md and docs/operations.md, line by line.
+"""What a load's history may say, line by line: the paths of docs/events.md and operations/logs.md.
 
 This is a second reading of the pages. It shares nothing with the code that writes the history.
 """

@@ -1,4 +1,4 @@
-"""docs/operations.md against the log lines, the history and the commands of the code."""
+"""The operations pages against the log lines, the history and the commands of the code."""
 
 import ast
 import re
@@ -37,6 +37,7 @@ from tests.pages import (
 )
 
 PAGE = page("docs/operations.md")
+LOGS = page("docs/operations/logs.md")
 MODULES = [
     path
     for room in ("crossdock", "infra", "services", "shared")
@@ -92,7 +93,7 @@ def test_every_log_line_of_the_code_stands_on_the_page_and_no_other() -> None:
     for path in MODULES:
         for message, severity in log_lines(path):
             logged[message].add(severity)
-    rows = table(section(PAGE, "## Logs"))
+    rows = table(section(LOGS, "## Logs"))
     told = {row["message"].strip("`"): set(row["severity"].split(" or ")) for row in rows}
     assert told == logged
 
@@ -113,7 +114,7 @@ def test_every_kind_of_history_line_is_told() -> None:
     kinds = set(kinds_noted())
     kinds |= {f"arrival_{one}" for one in ArrivalVerdict} - {"arrival_noticed", "arrival_taken"}
     assert {"claimed", "finished", "received"} <= kinds
-    told = column(table(section(PAGE, "## The lines of a history")), "kind")
+    told = column(table(section(LOGS, "## The lines of a history")), "kind")
     assert sorted(told) == sorted(kinds - {str(one) for one in Verdict})
 
 
@@ -164,7 +165,9 @@ def test_times_and_numbers_are_those_of_the_settings() -> None:
 
 def test_the_logs_of_the_local_stack_lie_where_the_page_says(tmp_path: Path) -> None:
     place = processes.log_file(running.default_state_dir(tmp_path), "{name}")
-    sentence = next(one for one in PROSE.split(". ") if str(place.relative_to(tmp_path)) in one)
+    sentence = next(
+        one for one in " ".join(LOGS.split()).split(". ") if str(place.relative_to(tmp_path)) in one
+    )
     parts = (mysql_server, pubsub_emulator, storage_emulator)
     names = [*running.SERVICES, running.SWEEP, *(part.PROCESS for part in parts)]
     assert quoted(sentence)[1:] == names

@@ -12,7 +12,7 @@ from tests.pages import ROOT, column, page, section, table
 
 PLACE = ROOT / "infra" / "terraform"
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in sorted(PLACE.glob("*.tf"))}
-OPERATIONS = page("docs/operations.md")
+LOGS = page("docs/operations/logs.md")
 
 
 def test_topics_and_subscriptions_are_those_of_the_code() -> None:
@@ -31,7 +31,7 @@ def test_log_lines_that_are_counted_stand_on_the_page_of_operations() -> None:
         re.findall(r'\\"([a-z]+\.[a-z_]+)\\"', TEXTS["metrics.tf"] + TEXTS["dashboard.tf"])
     )
     assert {"load.needs_attention", "sweep.pass", "stage.finished"} <= asked
-    assert asked <= set(column(table(section(OPERATIONS, "## Logs")), "message"))
+    assert asked <= set(column(table(section(LOGS, "## Logs")), "message"))
 
 
 def test_settings_that_services_get_are_settings_of_the_code() -> None:
