@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import chart, page
+from benchmarks import chart, growth, page
+from benchmarks.loads import Run
 from benchmarks.page import Circumstances
 from benchmarks.peers import commands, environments
 from benchmarks.peers.catalog import PEERS
@@ -119,6 +120,37 @@ def test_of_several_rounds_the_middle_time_the_most_memory_and_the_worst_content
 def test_a_load_that_failed_in_one_round_has_failed() -> None:
     failed = Load(Took(1.0, 10, "no luck"))
     assert in_rounds(Load(Took(3.0, 10), Contents(rows=2)), failed) == (failed,)
+
+
+def rounds_of(*rounds: tuple[float, float], peak_bytes: int = 80_000_000) -> list[growth.Round]:
+    """Rounds of 100 and of 1,000 rows, by the seconds that each load took."""
+    return [
+        [
+            growth.Growth(2**30, rows, Run(seconds, peak_bytes, {}, [], {}), 0, 0)
+            for rows, seconds in zip((100, 1_000), of_round, strict=True)
+        ]
+        for of_round in rounds
+    ]
+
+
+def test_growth_is_judged_within_each_round_and_told_of_the_middle_one() -> None:
+    rounds = rounds_of((1.0, 20.0), (2.0, 25.0), (1.0, 10.0))
+    assert growth.shares(rounds) == [0.5, 0.8, 1.0]
+    assert [one.run.seconds for one in growth.medians(rounds)] == [1.0, 20.0]
+    assert (
+        "**0.80** of the rate of the one before it; by round 0.50, 0.80, 1.00"
+        in growth.notes([rounds])[1]
+    )
+    assert growth.is_flat(rounds)
+
+
+@pytest.mark.parametrize(
+    "rounds", [rounds_of((1.0, 13.0)), rounds_of((1.0, 10.0), peak_bytes=160_000_000)]
+)
+def test_a_slow_large_load_and_one_with_much_memory_are_not_flat(
+    rounds: list[growth.Round],
+) -> None:
+    assert not growth.is_flat(rounds)
 
 
 def test_every_peer_has_a_lock_file_that_pins_it() -> None:
