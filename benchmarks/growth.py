@@ -204,7 +204,9 @@ def notes(pools: Sequence[Sequence[Round]]) -> list[str]:
         found = sorted(shares(rounds))
         of_rounds = ", ".join(f"{one:.2f}" for one in found)
         middle = f"**{statistics.median(found):.2f}** of the rate of the one before it"
-        lines.append(f"- {pool}: the largest load has {middle}; by round {of_rounds}.")
+        lines.append(
+            f"- {pool}: the largest load has {middle}; all rounds, the least first: {of_rounds}."
+        )
     return lines
 
 

@@ -138,7 +138,7 @@ def test_growth_is_judged_within_each_round_and_told_of_the_middle_one() -> None
     assert growth.shares(rounds) == [0.5, 0.8, 1.0]
     assert [one.run.seconds for one in growth.medians(rounds)] == [1.0, 20.0]
     assert (
-        "**0.80** of the rate of the one before it; by round 0.50, 0.80, 1.00"
+        "**0.80** of the rate of the one before it; all rounds, the least first: 0.50, 0.80, 1.00"
         in growth.notes([rounds])[1]
     )
     assert growth.is_flat(rounds)
